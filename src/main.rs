@@ -1,0 +1,3 @@
+//! Arguments -> configuration -> plan -> run.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What to do with a request: roles that never import one another.
