@@ -3,5 +3,8 @@
 
 pub mod backend;
 pub mod latency;
+pub mod metrics;
 pub mod model;
+pub mod process;
 pub mod stats;
+pub mod view;
