@@ -1,1 +1,10 @@
-//! Web page, REST, metrics.
+//! What operators see: figures, metrics, the web page and the REST interface. Ops threads reach
+//! the shards by messages only; a scrape or a slow browser never stalls a call.
+
+pub mod backend;
+pub mod latency;
+pub mod metrics;
+pub mod model;
+pub mod process;
+pub mod stats;
+pub mod view;
