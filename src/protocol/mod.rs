@@ -2,6 +2,7 @@
 //! deadlines out.
 
 pub mod path;
+pub mod sdp;
 pub mod sip;
 
 pub use path::{Path, Transport, Wire};
