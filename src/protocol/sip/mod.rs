@@ -16,6 +16,7 @@ mod phrase;
 mod scan;
 mod span;
 mod text;
+pub mod transaction;
 mod uri;
 mod uri_compare;
 mod via;

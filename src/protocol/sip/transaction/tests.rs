@@ -1,0 +1,1 @@
+//! Machines driven by messages and time.
