@@ -2,6 +2,7 @@
 //! [`Reply`] and [`Forward`] write messages from it.
 
 mod answer;
+pub mod dialog;
 pub mod digest;
 mod forward;
 mod framing;
