@@ -4,7 +4,10 @@
 //! and [`Media::answer`] (RFC 3264) and writes flat [`flow::Flow`] records; [`Media::packet`]
 //! reads one record for each packet.
 
+pub mod flow;
+pub mod latch;
 pub mod ports;
+pub mod stats;
 pub mod types;
 
 pub use ports::OwnSockets;
