@@ -126,7 +126,7 @@ fn promised_names_and_labels_are_there() {
     for (name, kind) in PROMISED {
         assert_eq!(parsed.kinds.get(*name).map(String::as_str), Some(*kind), "{name}");
     }
-    let value = |series: &str| *parsed.series.get(series).unwrap_or_else(|| panic!("no {series}")).collect::<Vec<_>>()));
+    let value = |series: &str| *parsed.series.get(series).unwrap_or_else(|| panic!("no {series}"));
     assert_eq!(
         value(r#"ringfort_sip_requests_total{method="INVITE",direction="in",shard="1"}"#),
         1.0
@@ -156,7 +156,7 @@ fn promised_names_and_labels_are_there() {
 #[test]
 fn histograms_are_cumulative_and_merged_over_shards() {
     let parsed = parse(&scrape(vec![shard(0), shard(1)]).text());
-    let value = |series: &str| *parsed.series.get(series).unwrap_or_else(|| panic!("no {series}")).collect::<Vec<_>>()));
+    let value = |series: &str| *parsed.series.get(series).unwrap_or_else(|| panic!("no {series}"));
     assert_eq!(value(r#"ringfort_call_setup_seconds_bucket{le="2.5"}"#), 0.0);
     assert_eq!(value(r#"ringfort_call_setup_seconds_bucket{le="5.0"}"#), 2.0);
     assert_eq!(value(r#"ringfort_call_setup_seconds_bucket{le="+Inf"}"#), 4.0);

@@ -2,9 +2,14 @@
 //! the shards by messages only; a scrape or a slow browser never stalls a call.
 
 pub mod backend;
+pub mod capacity;
+pub mod http;
 pub mod latency;
+pub mod live;
 pub mod metrics;
 pub mod model;
 pub mod process;
 pub mod stats;
 pub mod view;
+
+pub use http::{Options, Server, serve};
