@@ -111,7 +111,8 @@ mod tests {
         let key = |line: &str| {
             let line = line.strip_prefix("# ")?;
             let word = line.split([' ', '=']).next()?;
-            let is_key = line.contains(" = ")
+            let is_key = !word.is_empty()
+                && line.contains(" = ")
                 && word
                     .chars()
                     .all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c));

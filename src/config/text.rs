@@ -173,7 +173,12 @@ pub(super) fn user_name(text: &str) -> bool {
 
 /// The candidate nearest to `text` by edits, when it is near enough to be a slip.
 pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (text.chars().count() / 3).clamp(1, 3);
+    // Longer texts are no slips of a key, and would make the comparison long.
+    let length = text.chars().count();
+    if length > 64 {
+        return None;
+    }
+    let most = (length / 3).clamp(1, 3);
     let distance = |candidate: &str| edits(text, candidate);
     candidates
         .into_iter()
@@ -183,23 +188,24 @@ pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, c)| c)
 }
 
-/// Levenshtein distance; an exchange of neighbours counts 2.
+/// Edit distance; an exchange of neighbours counts 1, like any slip.
 fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
-            let cost = (diagonal + usize::from(x != *y)).min(*cell + 1).min(left + 1);
-            diagonal = std::mem::replace(cell, cost);
-            left = cost;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = match (i, j) {
+                (0, _) | (_, 0) => i + j,
+                _ => {
+                    let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                    let exchanged = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+                    let exchanged = if exchanged { rows[i - 2][j - 2] + 1 } else { usize::MAX };
+                    replaced.min(exchanged).min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1)
+                }
+            };
         }
     }
-    row.last().copied().unwrap_or(0)
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -354,5 +360,7 @@ mod tests {
         assert_eq!(nearest("lisen", keys), Some("listen"));
         assert_eq!(nearest("domain", keys), Some("domains"));
         assert_eq!(nearest("transport", keys), None);
+        assert_eq!(nearest("spi", ["sip", "http"]), Some("sip"));
+        assert_eq!(nearest("", keys), None);
     }
 }
