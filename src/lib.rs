@@ -3,6 +3,7 @@
 //! and `config` stand on the ground; `ops` beside `media`.
 
 pub mod appliance;
+pub mod cli;
 pub mod config;
 pub mod media;
 pub mod ops;
