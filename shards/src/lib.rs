@@ -6,16 +6,27 @@
 //! deadline. The same program runs on the kernel (`uring`) and in the simulator (`sim`).
 
 pub mod media;
+pub mod mesh;
 pub mod outbox;
 pub mod pool;
 pub mod program;
+#[expect(dead_code)]
+pub mod sim;
+pub mod stats;
+pub mod supervise;
 pub mod time;
+pub mod wheel;
 
 pub use media::{MediaSlice, Slot};
-pub use pool::Buf;
 pub use outbox::{Outbox, Target};
+pub use pool::Buf;
 pub use program::{
-    ConnId, Cx, Frame, Host, ListenerId, LogFile, OpenError, Program, Sender, ShardId,
-    StreamCommand, StreamEvent, Verdict, Written,
+    ConnId, Cx, Frame, Host, ListenerId, LogFile, OpenError, Program, Sender, ShardId, StreamCommand, StreamEvent,
+    Verdict, Written,
+};
+pub use stats::LoopStats;
+pub use supervise::{
+    Allow, Cluster, Handle, LaunchError, ListenerKind, ListenerPlan, Plan, Seat, StreamLimits, launch,
 };
 pub use time::{Time, Wall};
+pub use wheel::{TimerId, Wheel};

@@ -91,7 +91,9 @@ impl Outbox {
     /// For back-ends: the octets of one datagram.
     #[must_use]
     pub fn octets(&self, datagram: &Datagram) -> &[u8] {
-        self.arena.get(datagram.start as usize..datagram.end as usize).unwrap_or(&[])
+        self.arena
+            .get(datagram.start as usize..datagram.end as usize)
+            .unwrap_or(&[])
     }
 
     /// For back-ends: forgets the datagrams, keeps the memory.

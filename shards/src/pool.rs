@@ -34,13 +34,17 @@ impl Buf {
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         let Some(class) = CLASSES.iter().position(|&size| size >= capacity) else {
-            return Self { octets: Vec::with_capacity(capacity) };
+            return Self {
+                octets: Vec::with_capacity(capacity),
+            };
         };
         let pooled = FREE
             .try_with(|free| free.borrow_mut().get_mut(class).and_then(Vec::pop))
             .ok()
             .flatten();
-        Self { octets: pooled.unwrap_or_else(|| Vec::with_capacity(CLASSES[class])) }
+        Self {
+            octets: pooled.unwrap_or_else(|| Vec::with_capacity(CLASSES[class])),
+        }
     }
 
     /// A buffer that holds a copy of `octets`.
@@ -79,7 +83,9 @@ impl Drop for Buf {
         if capacity == 0 {
             return;
         }
-        let Ok(class) = CLASSES.binary_search(&capacity) else { return };
+        let Ok(class) = CLASSES.binary_search(&capacity) else {
+            return;
+        };
         let mut octets = std::mem::take(&mut self.octets);
         octets.clear();
         let _ = FREE.try_with(|free| {

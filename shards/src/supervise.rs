@@ -1,0 +1,251 @@
+//! From a plan to running shards: threads, pinning, restart after a panic, and the handle by
+//! which other threads reach the shards.
+
+use crate::media::MediaSlice;
+use crate::program::{Frame, Program, ShardId};
+use crate::stats::LoopStats;
+use hdrhistogram::Histogram;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What a listener carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ListenerKind {
+    /// UDP.
+    Datagram,
+    /// TCP, cut into messages by the plan's framer.
+    Stream,
+}
+
+/// One signalling listener; its place in the plan is its [`crate::ListenerId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerPlan {
+    /// What it carries.
+    pub transport: ListenerKind,
+    /// Where it listens; port 0 takes any free port.
+    pub address: SocketAddr,
+}
+
+/// Limits of one shard's stream transports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// Most connections at once.
+    pub connections: usize,
+    /// A connection on which no octet came or went for so long is closed.
+    pub idle: Duration,
+    /// A message that has started must be complete after this time.
+    pub message: Duration,
+    /// How long opening a connection may take.
+    pub connect: Duration,
+    /// Most octets that wait to be written on one connection.
+    pub write_queue: usize,
+    /// Most octets of one message that is not yet complete.
+    pub message_octets: usize,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            connections: 8192,
+            idle: Duration::from_secs(600),
+            message: Duration::from_secs(5),
+            connect: Duration::from_secs(4),
+            write_queue: 256 << 10,
+            message_octets: 132 << 10,
+        }
+    }
+}
+
+/// Kernel features that may be used; for tests and for ruling out a suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allow {
+    /// `min_wait_usec` (Linux 6.12).
+    pub min_wait: bool,
+    /// `DEFER_TASKRUN` (Linux 6.1).
+    pub defer_taskrun: bool,
+    /// `SEND` with an address (Linux 6.1 or so); `SENDMSG` otherwise.
+    pub send_address: bool,
+}
+
+impl Default for Allow {
+    fn default() -> Self {
+        Self {
+            min_wait: true,
+            defer_taskrun: true,
+            send_address: true,
+        }
+    }
+}
+
+/// Everything that a cluster of shards is made from.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many shards.
+    pub shards: u16,
+    /// The core of each shard; `None` takes the cores that the process may use, in turn. Nothing
+    /// is pinned when there are more shards than cores.
+    pub cores: Option<Vec<usize>>,
+    /// Signalling listeners, each opened by every shard.
+    pub listeners: Vec<ListenerPlan>,
+    /// Media ports, one slice a shard; empty for none.
+    pub media: Vec<MediaSlice>,
+    /// Cuts streams into messages.
+    pub framer: fn(&[u8]) -> Frame,
+    /// Mesh messages that may wait for one shard.
+    pub mesh_capacity: usize,
+    /// Stream events that may wait for one shard, and commands for one companion.
+    pub stream_capacity: usize,
+    /// Receive buffers for media, 2 KiB each; a power of two, at most 32,768.
+    pub media_buffers: u16,
+    /// Receive buffers for signalling, 64 KiB each, of which only the touched pages take memory;
+    /// a power of two, at most 32,768.
+    pub signal_buffers: u16,
+    /// Limits of stream transports.
+    pub streams: StreamLimits,
+    /// Kernel features that may be used.
+    pub allow: Allow,
+}
+
+/// A framer for plans without stream listeners: nothing is ever understood.
+fn no_framer(octets: &[u8]) -> Frame {
+    Frame::Bad { len: octets.len() }
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            shards: 1,
+            cores: None,
+            listeners: Vec::new(),
+            media: Vec::new(),
+            framer: no_framer,
+            mesh_capacity: 4096,
+            stream_capacity: 1024,
+            media_buffers: 4096,
+            signal_buffers: 512,
+            streams: StreamLimits::default(),
+            allow: Allow::default(),
+        }
+    }
+}
+
+/// Which place a program is made for.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// The shard.
+    pub shard: ShardId,
+    /// How many shards there are.
+    pub shards: u16,
+    /// 0 at the start, then the number of the restart after a panic.
+    pub restart: u32,
+    /// The listeners with their actual addresses, in the plan's order.
+    pub listeners: Vec<ListenerPlan>,
+    /// The shard's media ports, already reduced to what the machine allows.
+    pub media: Option<MediaSlice>,
+}
+
+/// Why a cluster could not be started: one sentence that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchError {
+    sentence: String,
+}
+
+impl LaunchError {
+    pub(crate) fn new(sentence: impl Into<String>) -> Self {
+        Self {
+            sentence: sentence.into(),
+        }
+    }
+}
+
+impl fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl std::error::Error for LaunchError {}
+
+/// Reaches the shards from any thread. Cheap to clone.
+pub struct Handle<M> {
+    marker: std::marker::PhantomData<fn(M)>,
+    stats: Vec<std::sync::Arc<LoopStats>>,
+}
+
+impl<M> Clone for Handle<M> {
+    fn clone(&self) -> Self {
+        Self {
+            marker: self.marker,
+            stats: self.stats.clone(),
+        }
+    }
+}
+
+impl<M: Send + 'static> Handle<M> {
+    /// Sends a message to a shard's program, as [`crate::Sender::Ops`].
+    /// # Errors
+    /// Gives the message back when the shard's queue is full or there is no such shard.
+    pub fn send(&self, _shard: ShardId, message: M) -> Result<(), M> {
+        Err(message)
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        u16::try_from(self.stats.len()).unwrap_or(u16::MAX)
+    }
+
+    /// A shard's counters; those of shard 0 for a shard that does not exist.
+    #[must_use]
+    pub fn stats(&self, shard: ShardId) -> &LoopStats {
+        self.stats.get(shard as usize).unwrap_or(&self.stats[0])
+    }
+
+    /// Kernel arrival to send of sampled RTP packets of one shard, in nanoseconds.
+    #[must_use]
+    pub fn rtp_forward(&self, shard: ShardId) -> Histogram<u64> {
+        self.stats(shard).forward.snapshot()
+    }
+
+    /// The listeners with their actual addresses.
+    #[must_use]
+    pub fn listeners(&self) -> &[ListenerPlan] {
+        &[]
+    }
+
+    /// Which path of the kernel is active and why, for the start-up log.
+    #[must_use]
+    pub fn describe(&self) -> &[String] {
+        &[]
+    }
+}
+
+/// Running shards. Dropping it stops them as [`stop`](Self::stop) does.
+pub struct Cluster<M: Send + 'static> {
+    handle: Handle<M>,
+}
+
+impl<M: Send + 'static> Cluster<M> {
+    /// A handle for other threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle<M> {
+        self.handle.clone()
+    }
+
+    /// Ends all threads: each packet thread after its present batch, the log written and
+    /// synchronised, the companions after it.
+    pub fn stop(self) {}
+}
+
+/// Starts the shards. Returns when every listener is bound and every program has started.
+/// `factory` is called in the packet thread, at the start and again after a panic.
+/// # Errors
+/// [`LaunchError`] when the machine does not give what the plan needs.
+pub fn launch<P: Program>(
+    plan: Plan,
+    factory: impl Fn(&Seat) -> P + Send + Sync + 'static,
+) -> Result<Cluster<P::Mesh>, LaunchError> {
+    let _ = (plan, factory);
+    Err(LaunchError::new("the packet ring is not built in yet"))
+}
