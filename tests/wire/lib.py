@@ -20,7 +20,8 @@ class Ringfort:
     """A running appliance with a configuration of its own below a temporary folder."""
 
     def __init__(self, binary, folder, users=(), routes=(), trunks=(), digest=("md5",), extra="", shards=2,
-                 ports="10000-29999", sip_port=None, limits=None, fault_injection=False):
+                 ports="10000-29999", sip_port=None, limits=None, fault_injection=False,
+                 domains=("127.0.0.1", "localhost")):
         self.binary, self.folder = binary, folder
         self.sip_port = sip_port or free_port("both")
         self.http_port = free_port("tcp")
@@ -32,7 +33,7 @@ class Ringfort:
         lines = [
             "[sip]",
             f'listen = ["udp:127.0.0.1:{self.sip_port}", "tcp:127.0.0.1:{self.sip_port}"]',
-            'domains = ["127.0.0.1", "localhost"]',
+            f"domains = {json.dumps(list(domains))}",
             f"digest = {json.dumps(list(digest))}",
             "[media]", 'address = "127.0.0.1"', f'ports = "{ports}"',
             "[http]", f'listen = "127.0.0.1:{self.http_port}"', f'token_file = "{self.token_file}"',
