@@ -5,6 +5,7 @@
 //! The program is sans-IO: it takes bytes and [`Time`], and gives bytes, mesh messages and a
 //! deadline. The same program runs on the kernel (`uring`) and in the simulator (`sim`).
 
+pub mod companion;
 pub mod media;
 pub mod mesh;
 pub mod outbox;
@@ -14,7 +15,9 @@ pub mod program;
 pub mod sim;
 pub mod stats;
 pub mod supervise;
+mod sys;
 pub mod time;
+mod uring;
 pub mod wheel;
 
 pub use media::{MediaSlice, Slot};

@@ -6,6 +6,8 @@
 use crate::media::Slot;
 use crate::program::ListenerId;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Which socket a datagram leaves from, and where to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,7 @@ pub struct Outbox {
     datagrams: Vec<Datagram>,
     log: Vec<u8>,
     log_taken: u64,
+    log_mark: Arc<AtomicU64>,
 }
 
 impl Outbox {
@@ -58,13 +61,22 @@ impl Outbox {
     /// through [`crate::Program::written`] when that offset has reached the operating system.
     pub fn log_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
         write(&mut self.log);
-        self.log_end()
+        let end = self.log_end();
+        self.log_mark.store(end, Ordering::Relaxed);
+        end
     }
 
     /// The log offset after all that was appended so far.
     #[must_use]
     pub fn log_end(&self) -> u64 {
         self.log_taken + self.log.len() as u64
+    }
+
+    /// For back-ends: always shows [`log_end`](Self::log_end), also while a program holds the
+    /// outbox (so that a switch of files knows what came before it).
+    #[must_use]
+    pub fn log_mark(&self) -> Arc<AtomicU64> {
+        self.log_mark.clone()
     }
 
     /// For back-ends: log octets not yet taken.

@@ -1,10 +1,14 @@
 //! From a plan to running shards: threads, pinning, restart after a panic, and the handle by
 //! which other threads reach the shards.
 
+mod cluster;
+mod launch;
+
+pub use cluster::{Cluster, Handle};
+pub use launch::launch;
+
 use crate::media::MediaSlice;
-use crate::program::{Frame, Program, ShardId};
-use crate::stats::LoopStats;
-use hdrhistogram::Histogram;
+use crate::program::{Frame, ShardId};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -166,86 +170,3 @@ impl fmt::Display for LaunchError {
 }
 
 impl std::error::Error for LaunchError {}
-
-/// Reaches the shards from any thread. Cheap to clone.
-pub struct Handle<M> {
-    marker: std::marker::PhantomData<fn(M)>,
-    stats: Vec<std::sync::Arc<LoopStats>>,
-}
-
-impl<M> Clone for Handle<M> {
-    fn clone(&self) -> Self {
-        Self {
-            marker: self.marker,
-            stats: self.stats.clone(),
-        }
-    }
-}
-
-impl<M: Send + 'static> Handle<M> {
-    /// Sends a message to a shard's program, as [`crate::Sender::Ops`].
-    /// # Errors
-    /// Gives the message back when the shard's queue is full or there is no such shard.
-    pub fn send(&self, _shard: ShardId, message: M) -> Result<(), M> {
-        Err(message)
-    }
-
-    /// How many shards there are.
-    #[must_use]
-    pub fn shards(&self) -> u16 {
-        u16::try_from(self.stats.len()).unwrap_or(u16::MAX)
-    }
-
-    /// A shard's counters; those of shard 0 for a shard that does not exist.
-    #[must_use]
-    pub fn stats(&self, shard: ShardId) -> &LoopStats {
-        self.stats.get(shard as usize).unwrap_or(&self.stats[0])
-    }
-
-    /// Kernel arrival to send of sampled RTP packets of one shard, in nanoseconds.
-    #[must_use]
-    pub fn rtp_forward(&self, shard: ShardId) -> Histogram<u64> {
-        self.stats(shard).forward.snapshot()
-    }
-
-    /// The listeners with their actual addresses.
-    #[must_use]
-    pub fn listeners(&self) -> &[ListenerPlan] {
-        &[]
-    }
-
-    /// Which path of the kernel is active and why, for the start-up log.
-    #[must_use]
-    pub fn describe(&self) -> &[String] {
-        &[]
-    }
-}
-
-/// Running shards. Dropping it stops them as [`stop`](Self::stop) does.
-pub struct Cluster<M: Send + 'static> {
-    handle: Handle<M>,
-}
-
-impl<M: Send + 'static> Cluster<M> {
-    /// A handle for other threads.
-    #[must_use]
-    pub fn handle(&self) -> Handle<M> {
-        self.handle.clone()
-    }
-
-    /// Ends all threads: each packet thread after its present batch, the log written and
-    /// synchronised, the companions after it.
-    pub fn stop(self) {}
-}
-
-/// Starts the shards. Returns when every listener is bound and every program has started.
-/// `factory` is called in the packet thread, at the start and again after a panic.
-/// # Errors
-/// [`LaunchError`] when the machine does not give what the plan needs.
-pub fn launch<P: Program>(
-    plan: Plan,
-    factory: impl Fn(&Seat) -> P + Send + Sync + 'static,
-) -> Result<Cluster<P::Mesh>, LaunchError> {
-    let _ = (plan, factory);
-    Err(LaunchError::new("the packet ring is not built in yet"))
-}

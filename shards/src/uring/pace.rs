@@ -1,0 +1,190 @@
+//! When to sleep, and for how many packets: the one place for this policy.
+//!
+//! A wake-up costs more than the packet that causes it. Under load the loop therefore asks the
+//! kernel to gather packets for a moment; the kernel ends that moment by itself when nothing
+//! came, and from then on wakes at the first packet. So an idle shard adds no delay and does not
+//! spin, and a busy one is woken a bounded number of times a second.
+
+use crate::time::Time;
+use std::time::Duration;
+
+/// How to call the kernel at the loop's blocking point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// How many completions end the wait; 0 does not wait.
+    pub(crate) want: u32,
+    /// For so long fewer than `want` completions do not end it.
+    pub(crate) gather: Duration,
+    /// The wait ends after this in any case; `None` is for ever.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Wait {
+    /// Submit and look, do not sleep.
+    pub(crate) const NO: Wait = Wait {
+        want: 0,
+        gather: Duration::ZERO,
+        timeout: Some(Duration::ZERO),
+    };
+}
+
+/// Below this rate every packet is handled at once.
+const CALM: f64 = 2_000.0;
+/// From this rate on packets are gathered for the full time.
+const BUSY: f64 = 10_000.0;
+/// The memory of the rate.
+const MEMORY: f64 = 0.020;
+/// Most that media may wait (RTP leaves every 20 ms; half a millisecond is lost in the noise).
+const MEDIA_GATHER: Duration = Duration::from_micros(500);
+/// Most that signalling may wait, where there is no media.
+const SIGNAL_GATHER: Duration = Duration::from_micros(300);
+
+/// Learns the load and chooses the wait.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    rate: f64,
+    media: f64,
+    last: Time,
+    most: u32,
+    may_gather: bool,
+}
+
+impl Pace {
+    /// `most` packets end any wait (so that receive buffers do not run out); `may_gather` says
+    /// whether the kernel can gather.
+    pub(crate) fn new(now: Time, most: u32, may_gather: bool) -> Self {
+        Self {
+            rate: 0.0,
+            media: 0.0,
+            last: now,
+            most: most.max(1),
+            may_gather,
+        }
+    }
+
+    /// A batch was handled.
+    pub(crate) fn batch(&mut self, now: Time, media: usize, signalling: usize) {
+        let span = now.since(self.last).as_secs_f64();
+        self.last = now;
+        let keep = MEMORY / (MEMORY + span);
+        self.rate = self.rate * keep + (media + signalling) as f64 / (MEMORY + span);
+        self.media = self.media * keep + media as f64 / (MEMORY + span);
+    }
+
+    /// Packets a second, lately.
+    #[cfg(test)]
+    fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// How to wait at `now` when the next deadline is `deadline`, and `more` work is at hand.
+    pub(crate) fn wait(&self, now: Time, deadline: Option<Time>, more: bool) -> Wait {
+        let timeout = deadline.map(|deadline| deadline.since(now));
+        if more || timeout == Some(Duration::ZERO) {
+            return Wait::NO;
+        }
+        let mut wait = Wait {
+            want: 1,
+            gather: Duration::ZERO,
+            timeout,
+        };
+        if !self.may_gather || self.rate < CALM {
+            return wait;
+        }
+        let longest = if self.media * 4.0 >= self.rate {
+            MEDIA_GATHER
+        } else {
+            SIGNAL_GATHER
+        };
+        let share = ((self.rate - CALM) / (BUSY - CALM)).min(1.0);
+        // Gathering does not look at the timeout, so it may not go beyond it.
+        let gather = longest.mul_f64(share).min(timeout.unwrap_or(longest));
+        if gather >= Duration::from_micros(20) {
+            wait.gather = gather;
+            wait.want = self.most;
+        }
+        wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(pace: &mut Pace, from: Time, step: Duration, media: usize, signalling: usize, steps: u32) -> Time {
+        let mut now = from;
+        for _ in 0..steps {
+            now += step;
+            pace.batch(now, media, signalling);
+        }
+        now
+    }
+
+    #[test]
+    fn idle_waits_for_one_without_delay() {
+        let pace = Pace::new(Time::ZERO, 512, true);
+        assert_eq!(
+            pace.wait(Time::ZERO, None, false),
+            Wait {
+                want: 1,
+                gather: Duration::ZERO,
+                timeout: None
+            }
+        );
+        assert_eq!(
+            pace.wait(Time::ZERO, Some(Time::from_millis(7)), false).timeout,
+            Some(Duration::from_millis(7))
+        );
+    }
+
+    #[test]
+    fn work_at_hand_and_a_past_deadline_do_not_wait() {
+        let pace = Pace::new(Time::ZERO, 512, true);
+        assert_eq!(pace.wait(Time::ZERO, None, true), Wait::NO);
+        assert_eq!(
+            pace.wait(Time::from_millis(2), Some(Time::from_millis(1)), false),
+            Wait::NO
+        );
+    }
+
+    #[test]
+    fn the_rate_is_learnt_and_forgotten() {
+        let mut pace = Pace::new(Time::ZERO, 512, true);
+        let now = run(&mut pace, Time::ZERO, Duration::from_micros(500), 25, 0, 400);
+        assert!((45_000.0..55_000.0).contains(&pace.rate()), "{}", pace.rate());
+        assert_eq!(
+            pace.wait(now, None, false),
+            Wait {
+                want: 512,
+                gather: MEDIA_GATHER,
+                timeout: None
+            }
+        );
+        // One packet after a silent second: no more gathering.
+        let now = run(&mut pace, now, Duration::from_secs(1), 1, 0, 1);
+        assert_eq!(pace.wait(now, None, false).gather, Duration::ZERO);
+    }
+
+    #[test]
+    fn signalling_waits_less_than_media() {
+        let mut pace = Pace::new(Time::ZERO, 512, true);
+        let now = run(&mut pace, Time::ZERO, Duration::from_millis(1), 0, 20, 400);
+        assert_eq!(pace.wait(now, None, false).gather, SIGNAL_GATHER);
+        assert!(SIGNAL_GATHER < Duration::from_micros(500));
+    }
+
+    #[test]
+    fn gathering_ends_at_the_deadline() {
+        let mut pace = Pace::new(Time::ZERO, 512, true);
+        let now = run(&mut pace, Time::ZERO, Duration::from_micros(500), 25, 0, 400);
+        let wait = pace.wait(now, Some(now + Duration::from_micros(100)), false);
+        assert_eq!(wait.gather, Duration::from_micros(100));
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_gather_is_not_asked() {
+        let mut pace = Pace::new(Time::ZERO, 512, false);
+        let now = run(&mut pace, Time::ZERO, Duration::from_micros(500), 25, 0, 400);
+        assert_eq!(pace.wait(now, None, false).want, 1);
+    }
+}

@@ -1,0 +1,458 @@
+//! The loop of a packet thread: one turn takes a batch of completions, the mesh, the timers,
+//! and hands everything that the program wants out to the kernel in one call.
+#![allow(unsafe_code)]
+
+use super::BATCH;
+use super::core::Core;
+use super::pace::{Pace, Wait};
+use super::receive::Receiver;
+use super::ring::Kind;
+use crate::companion::Commands;
+use crate::media::Slot;
+use crate::mesh::Inbox;
+use crate::outbox::Outbox;
+use crate::program::{Cx, Host, ListenerId, LogFile, OpenError, Program, Sender, ShardId, StreamCommand, Verdict};
+use crate::stats::LoopStats;
+use crate::supervise::LaunchError;
+use crate::sys;
+use crate::time::{Time, Wall};
+use io_uring::cqueue;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Mesh messages handled in one turn.
+const MESSAGES: usize = 256;
+/// Stream events handled in one turn.
+const EVENTS: usize = 128;
+/// How often CPU time is read.
+const ACCOUNT: Duration = Duration::from_millis(100);
+/// How long the log may take to be written at the end.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+
+/// Tells packet threads to end.
+pub(crate) type Stop = Arc<AtomicBool>;
+
+/// A shard's ways to the others.
+pub(crate) struct Links<M> {
+    pub(crate) shard: ShardId,
+    pub(crate) inboxes: Vec<Arc<Inbox<M>>>,
+    pub(crate) companions: Vec<Arc<Commands>>,
+    pub(crate) stats: Arc<LoopStats>,
+    /// Who has to be told at the end of the batch.
+    pub(crate) inboxes_touched: Vec<bool>,
+    pub(crate) companions_touched: Vec<bool>,
+}
+
+impl<M> Links<M> {
+    pub(crate) fn new(
+        shard: ShardId,
+        inboxes: Vec<Arc<Inbox<M>>>,
+        companions: Vec<Arc<Commands>>,
+        stats: Arc<LoopStats>,
+    ) -> Self {
+        let (inboxes_touched, companions_touched) = (vec![false; inboxes.len()], vec![false; companions.len()]);
+        Self {
+            shard,
+            inboxes,
+            companions,
+            stats,
+            inboxes_touched,
+            companions_touched,
+        }
+    }
+
+    /// Rings each doorbell at most once for the batch.
+    fn ring(&mut self) {
+        for (inbox, touched) in self.inboxes.iter().zip(&mut self.inboxes_touched) {
+            if std::mem::take(touched) {
+                inbox.ring();
+            }
+        }
+        for (companion, touched) in self.companions.iter().zip(&mut self.companions_touched) {
+            if std::mem::take(touched) {
+                companion.ring();
+            }
+        }
+    }
+}
+
+struct Back<'a, M> {
+    core: &'a mut Core,
+    links: &'a mut Links<M>,
+}
+
+impl<M> Host<M> for Back<'_, M> {
+    fn open_media(&mut self, slot: Slot) -> Result<(), OpenError> {
+        self.core.open_media(slot)
+    }
+
+    fn mesh(&mut self, to: ShardId, message: M) -> Result<(), M> {
+        let from = Sender::Shard(self.links.shard);
+        let Some(inbox) = self.links.inboxes.get(usize::from(to)) else {
+            return Err(message);
+        };
+        inbox
+            .push(from, message)
+            .inspect_err(|_| self.links.stats.mesh_full.add(1))?;
+        if let Some(touched) = self.links.inboxes_touched.get_mut(usize::from(to)) {
+            // To oneself: the loop looks into its inbox before it sleeps.
+            *touched = to != self.links.shard;
+        }
+        Ok(())
+    }
+
+    fn stream(&mut self, via: ShardId, command: StreamCommand) -> Result<(), StreamCommand> {
+        let Some(companion) = self.links.companions.get(usize::from(via)) else {
+            return Err(command);
+        };
+        companion
+            .push(command)
+            .inspect_err(|_| self.links.stats.stream_full.add(1))?;
+        if let Some(touched) = self.links.companions_touched.get_mut(usize::from(via)) {
+            *touched = true;
+        }
+        Ok(())
+    }
+
+    fn log_switch(&mut self, file: LogFile) {
+        self.core.log.switch(file);
+    }
+}
+
+/// Everything of a packet thread but the program.
+pub(crate) struct PacketThread<M> {
+    core: Core,
+    receiver: Receiver,
+    links: Links<M>,
+    outbox: Outbox,
+    pace: Pace,
+    epoch: Instant,
+    now: Time,
+    wall: Wall,
+    account_at: Time,
+    cpu: Duration,
+    stop: Stop,
+    /// The last batch did not take every completion.
+    unfinished: bool,
+}
+
+impl<M: Send + 'static> PacketThread<M> {
+    pub(crate) fn new(
+        plan: &crate::supervise::Plan,
+        slice: Option<crate::media::MediaSlice>,
+        listeners: &[Option<Arc<std::os::fd::OwnedFd>>],
+        links: Links<M>,
+        epoch: Instant,
+        stop: Stop,
+    ) -> Result<Self, LaunchError> {
+        let outbox = Outbox::default();
+        let bell = links.inboxes[usize::from(links.shard)].mailbox().bell().descriptor();
+        let mut core = Core::new(plan, slice, listeners, bell, links.stats.clone(), &outbox)?;
+        let (signal, media) = core.receives();
+        let receiver = Receiver::new(plan, &core.ring, signal, media, links.stats.clone())?;
+        core.arm_all()?;
+        let most = u32::from(plan.media_buffers.min(plan.signal_buffers)) / 2;
+        let may_gather = core.ring.features.min_wait;
+        let mut thread = Self {
+            core,
+            receiver,
+            links,
+            outbox,
+            pace: Pace::new(Time::ZERO, most.min(BATCH as u32), may_gather),
+            epoch,
+            now: Time::ZERO,
+            wall: Wall(0),
+            account_at: Time::ZERO,
+            cpu: sys::thread_cpu(),
+            stop,
+            unfinished: false,
+        };
+        thread.read_clocks();
+        thread.account_at = thread.now;
+        Ok(thread)
+    }
+
+    /// The media ports that can be had.
+    pub(crate) fn slice(&self) -> Option<&crate::media::MediaSlice> {
+        self.core.slice.as_ref()
+    }
+
+    /// Which kernel path is active.
+    pub(crate) fn describe(&self) -> &[String] {
+        &self.core.describe
+    }
+
+    /// Takes the place of a program that panicked away, keeps the sockets.
+    pub(crate) fn restart(&mut self) {
+        self.receiver.done();
+        self.hand_over();
+        self.outbox = Outbox::default();
+        self.core.log.restart(&self.outbox);
+    }
+
+    /// Sees to it that everything queued is handed over, and takes back what the sends used.
+    fn hand_over(&mut self) {
+        if !self.core.ring.is_handed_over() {
+            self.core.ring.hand_over();
+        }
+        self.receiver.handed_over();
+    }
+
+    fn read_clocks(&mut self) {
+        let nanos = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.now = Time::from_nanos(nanos);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.wall = Wall(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// Calls the program with a context.
+    fn with<R>(&mut self, call: impl FnOnce(&mut Cx<'_, M>) -> R) -> R {
+        let (shard, shards) = (self.links.shard, self.links.inboxes.len() as u16);
+        let mut host = Back {
+            core: &mut self.core,
+            links: &mut self.links,
+        };
+        let (now, wall, out) = (self.now, self.wall, &mut self.outbox);
+        call(&mut Cx {
+            now,
+            wall,
+            shard,
+            shards,
+            out,
+            host: &mut host,
+        })
+    }
+
+    /// Starts the program: its output of the start leaves with the first turn.
+    pub(crate) fn start<P: Program<Mesh = M>>(&mut self, program: &mut P) {
+        self.read_clocks();
+        self.with(|cx| program.start(cx));
+    }
+
+    /// Runs until told to stop.
+    /// # Errors
+    /// When the ring itself fails.
+    pub(crate) fn run<P: Program<Mesh = M>>(&mut self, program: &mut P) -> std::io::Result<()> {
+        let inbox = self.links.inboxes[usize::from(self.links.shard)].clone();
+        loop {
+            self.read_clocks();
+            let (media, signalling) = self.completions(program);
+            let mut more = self.messages(program, &inbox);
+            if program.deadline().is_some_and(|deadline| deadline <= self.now) {
+                self.with(|cx| program.expire(cx));
+            }
+            self.with(|cx| program.batch_end(cx));
+            // SAFETY: the outbox is cleared below, after everything was handed over, or is left as
+            // it is by `end` until it has handed everything over.
+            unsafe { self.core.send_all(&self.outbox) };
+            let Self { core, outbox, now, .. } = self;
+            core.log.batch_end(*now, &mut core.ring, outbox, &core.stats);
+            self.links.ring();
+            if self.receiver.before_submit() {
+                self.hand_over();
+            }
+            self.pace.batch(self.now, media, signalling);
+            self.account();
+            if self.stop.load(Ordering::Relaxed) {
+                return self.end();
+            }
+
+            more |= self.unfinished || self.core.log.has_reports();
+            inbox.mailbox().bell().prepare();
+            more |= !inbox.is_empty() || self.stop.load(Ordering::Relaxed);
+            let deadlines = [program.deadline(), self.core.log.deadline(&self.outbox)];
+            let wait = self.pace.wait(self.now, deadlines.into_iter().flatten().min(), more);
+            let entered = self.core.ring.enter(wait);
+            inbox.mailbox().bell().awake();
+            entered?;
+            self.hand_over();
+            self.outbox.clear_datagrams();
+            self.unfinished = self.core.reap();
+            if wait != Wait::NO {
+                self.core.stats.wakeups.add(1);
+            }
+        }
+    }
+
+    /// Handles the completions at hand; returns how many media and signalling datagrams came.
+    fn completions<P: Program<Mesh = M>>(&mut self, program: &mut P) -> (usize, usize) {
+        let (mut media, mut signalling) = (0, 0);
+        while let Some(completion) = self.core.batch.get(self.core.cursor).cloned() {
+            self.core.cursor += 1;
+            let Some((kind, index)) = Kind::of(completion.user_data()) else {
+                continue;
+            };
+            match kind {
+                Kind::MediaReceive => {
+                    media += 1;
+                    self.media(program, Slot(index), &completion);
+                }
+                Kind::ListenerReceive => {
+                    signalling += 1;
+                    self.datagram(program, ListenerId(index as u8), &completion);
+                }
+                // Sends are heard of only when they fail.
+                Kind::ListenerSend | Kind::MediaSend => self.core.stats.send_errors.add(1),
+                Kind::Bell => {
+                    if !cqueue::more(completion.flags()) {
+                        self.core.arm_bell();
+                    }
+                }
+                Kind::LogWrite => {
+                    let core = &mut self.core;
+                    core.log.written(completion.result(), &mut core.ring, &core.stats);
+                }
+                Kind::LogSync => self.core.log.synced(completion.result(), index != 0, &self.core.stats),
+                Kind::Probe => {}
+            }
+        }
+        self.core.batch.clear();
+        self.core.cursor = 0;
+        while let Some(written) = self.core.log.report() {
+            self.with(|cx| program.written(cx, written));
+        }
+        (media, signalling)
+    }
+
+    fn media<P: Program<Mesh = M>>(&mut self, program: &mut P, slot: Slot, completion: &cqueue::Entry) {
+        if !cqueue::more(completion.flags()) {
+            self.rearm(Kind::MediaReceive, slot.0, completion.result());
+        }
+        let Some(received) = self.receiver.take(true, slot.0, completion) else {
+            return self.receiver.done();
+        };
+        self.core.stats.media_in.add(1);
+        self.core.stats.media_octets_in.add(received.octets.len() as u64);
+        match program.media(self.now, slot, received.from, received.octets) {
+            Verdict::Relay { slot: leaves, to } => {
+                let arrived = received.arrived;
+                // SAFETY: the receiver keeps the buffer until everything was handed over.
+                if unsafe { self.core.relay(received.octets, leaves, to) } {
+                    self.receiver.keep(arrived);
+                }
+            }
+            Verdict::Drop => {}
+            Verdict::Odd => {
+                let (shard, shards) = (self.links.shard, self.links.inboxes.len() as u16);
+                let mut host = Back {
+                    core: &mut self.core,
+                    links: &mut self.links,
+                };
+                let (now, wall, out) = (self.now, self.wall, &mut self.outbox);
+                let mut cx = Cx {
+                    now,
+                    wall,
+                    shard,
+                    shards,
+                    out,
+                    host: &mut host,
+                };
+                program.media_odd(&mut cx, slot, received.from, received.octets);
+            }
+        }
+        self.receiver.done();
+    }
+
+    fn datagram<P: Program<Mesh = M>>(&mut self, program: &mut P, listener: ListenerId, completion: &cqueue::Entry) {
+        if !cqueue::more(completion.flags()) {
+            self.rearm(Kind::ListenerReceive, listener.0.into(), completion.result());
+        }
+        if let Some(received) = self.receiver.take(false, 0, completion) {
+            self.core.stats.datagrams_in.add(1);
+            self.core.stats.octets_in.add(received.octets.len() as u64);
+            let (shard, shards) = (self.links.shard, self.links.inboxes.len() as u16);
+            let mut host = Back {
+                core: &mut self.core,
+                links: &mut self.links,
+            };
+            let (now, wall, out) = (self.now, self.wall, &mut self.outbox);
+            let mut cx = Cx {
+                now,
+                wall,
+                shard,
+                shards,
+                out,
+                host: &mut host,
+            };
+            program.datagram(&mut cx, listener, received.from, received.octets);
+        }
+        self.receiver.done();
+    }
+
+    /// A receive ended: starts it again, and counts why.
+    fn rearm(&mut self, kind: Kind, index: u32, result: i32) {
+        if result == -libc::ENOBUFS {
+            self.core.stats.enobufs.add(1);
+        } else if result < 0 {
+            self.core.stats.receive_errors.add(1);
+        }
+        if result != -libc::ECANCELED && result != -libc::EBADF {
+            self.core.arm(kind, index);
+        }
+    }
+
+    /// Mesh messages and stream events; whether more wait.
+    fn messages<P: Program<Mesh = M>>(&mut self, program: &mut P, inbox: &Inbox<M>) -> bool {
+        let depth = inbox.depth();
+        self.core.stats.mesh_depth.set(depth as u64);
+        // No more than were there, so that messages to oneself come in a later batch.
+        for _ in 0..depth.min(MESSAGES) {
+            let Some((from, message)) = inbox.pop() else { break };
+            self.with(|cx| program.mesh(cx, from, message));
+        }
+        for _ in 0..EVENTS {
+            let Some(event) = inbox.mailbox().pop() else { break };
+            self.with(|cx| program.stream(cx, event));
+        }
+        !inbox.is_empty()
+    }
+
+    fn account(&mut self) {
+        let span = self.now.since(self.account_at);
+        if span >= ACCOUNT {
+            let cpu = sys::thread_cpu();
+            let busy = cpu.saturating_sub(self.cpu);
+            let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(0);
+            self.core.stats.busy_nanos.add(nanos(busy));
+            self.core.stats.idle_nanos.add(nanos(span.saturating_sub(busy)));
+            self.cpu = cpu;
+            self.account_at = self.now;
+        }
+    }
+
+    /// The last turn: what was queued leaves, the log is written and synchronised.
+    fn end(&mut self) -> std::io::Result<()> {
+        let limit = Instant::now() + LAST_WRITE;
+        self.hand_over();
+        while (self.core.log.is_busy() || !self.outbox.log_pending().is_empty()) && Instant::now() < limit {
+            let later = self.now + Duration::from_secs(3600);
+            let Self { core, outbox, .. } = self;
+            core.log.batch_end(later, &mut core.ring, outbox, &core.stats);
+            if core.log.is_busy() {
+                core.ring.enter(Wait {
+                    want: 1,
+                    gather: Duration::ZERO,
+                    timeout: Some(Duration::from_millis(100)),
+                })?;
+            }
+            core.reap();
+            for completion in core.batch.drain(..) {
+                match Kind::of(completion.user_data()) {
+                    Some((Kind::LogWrite, _)) => core.log.written(completion.result(), &mut core.ring, &core.stats),
+                    Some((Kind::LogSync, former)) => core.log.synced(completion.result(), former != 0, &core.stats),
+                    _ => {}
+                }
+            }
+        }
+        self.core.log.close();
+        Ok(())
+    }
+}
+
+impl<M> Drop for PacketThread<M> {
+    fn drop(&mut self) {
+        self.core.quiesce();
+        self.receiver.retire(&self.core.ring.io.submitter());
+    }
+}
