@@ -17,7 +17,7 @@ def body(checks, arguments, folder):
         through_kamailio(checks, folder)
         return
     server = lib.Ringfort(arguments.ringfort, folder, users=USERS, digest=["sha-256", "md5"],
-                          extra='[calls]\nmode = "b2bua"\nmedia = "relay"\n' if arguments.calls_section else "")
+                          extra='[local]\nmode = "b2bua"\nmedia = "relay"')
     server.start()
     try:
         for _ in baresip.call(checks, folder, server.sip_port, USERS, transport=arguments.transport):
@@ -49,5 +49,4 @@ def through_kamailio(checks, folder):
 
 lib.run("baresip_call", body, [
     ("--kamailio", int, 0, "1: through Kamailio"),
-    ("--transport", str, "udp", "udp or tcp"),
-    ("--calls-section", int, 0, "1: write a [calls] section that asks for relayed audio")])
+    ("--transport", str, "udp", "udp or tcp")])

@@ -41,7 +41,7 @@ class Ringfort:
             "[limits]", *(f"{key} = {value}" for key, value in limits.items()),
         ]
         if fault_injection:
-            lines += ["[test]", "fault_injection = true"]
+            lines += ["[testing]", "fault_injection = true"]
         lines.append(extra)
         for name, password in users:
             lines += ["[[user]]", f'name = "{name}"', f'password = "{password}"']
