@@ -1,1 +1,17 @@
-//! p
+//! Load and capacity tools. They drive the appliance, its peers and the bare floor through the
+//! same sockets, so that the figures stand beside each other.
+//!
+//! * [`mark`]: the RTP packet that carries its own identity and send time.
+//! * [`load`]: paced streams, judged packet by packet.
+//! * [`floor`]: the bare relays that nothing can beat.
+//! * [`procfs`]: CPU time and memory of a server's process tree.
+//! * [`setup`]: how the calls come to be (given addresses, rtpengine's ng protocol, SIP).
+
+pub mod bencode;
+pub mod floor;
+pub mod load;
+pub mod mark;
+pub mod procfs;
+pub mod report;
+pub mod setup;
+pub mod siptext;
