@@ -8,5 +8,6 @@ pub mod config;
 pub mod media;
 pub mod ops;
 pub mod protocol;
+pub mod run;
 pub mod store;
 pub mod switch;

@@ -2,7 +2,7 @@
 
 use super::Appliance;
 use crate::switch::mesh::Mesh;
-use shards::{Cx, LogFile, ShardId};
+use shards::{Cx, LogFile, ShardId, Wall};
 
 /// The store as a shard sees it.
 pub trait Durable: Send + Sync {
@@ -10,8 +10,8 @@ pub trait Durable: Send + Sync {
     fn take_next_log(&self, shard: ShardId) -> Option<LogFile>;
     /// A log file has been written to its end and may be compacted.
     fn log_closed(&self, shard: ShardId, serial: u64);
-    /// CDR lines.
-    fn cdr(&self, lines: Vec<u8>);
+    /// CDR lines of calls that ended now.
+    fn cdr(&self, ended: Wall, lines: Vec<u8>);
 }
 
 /// Octets after which a log file is closed and the next one begun.

@@ -174,7 +174,7 @@ impl Appliance {
                 Event::ClientTimeout { client, user } => (client, user, 408),
                 Event::ClientFailed { client, user } => (client, user, 503),
                 // No ACK to a failure: the transaction has ended, and there is no one to tell.
-                Event::ServerTimeout { .. } => continue,
+                Event::ServerTimeout { .. } | Event::ServerFailed { .. } => continue,
             };
             let mut turn = Turn { core: &mut self.core, cx };
             match user.role {
@@ -307,7 +307,7 @@ impl Program for Appliance {
 
     fn batch_end(&mut self, cx: &mut Cx<'_, Mesh>) {
         if !self.core.cdr.is_empty() {
-            self.durable.cdr(std::mem::take(&mut self.core.cdr));
+            self.durable.cdr(cx.wall, std::mem::take(&mut self.core.cdr));
         }
         if self.registrar.log_octets() > durable::ROTATE {
             self.next_log(cx);
@@ -333,7 +333,7 @@ impl Appliance {
             Ask::Registrations(limit, prefix, reply) => drop(reply.try_send(self.registration_rows(cx, limit, &prefix))),
             Ask::HangUp(id, reply) => {
                 let done = self.hang_up(cx, &id);
-                drop(reply.try_send(done));
+                let _ = reply.try_send(done);
             }
         }
     }

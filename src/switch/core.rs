@@ -6,7 +6,8 @@
 use super::mesh::Mesh;
 use super::site::Site;
 use super::slab::Handle;
-use crate::media::Media;
+use crate::media::{Media, MediaReport};
+use crate::ops::model::StreamRow;
 use crate::ops::stats::{Direction, ShardStats};
 use crate::protocol::sip::digest::Nonces;
 use crate::protocol::sip::transaction::{ServerId, Transactions, User};
@@ -261,4 +262,18 @@ pub fn label(method: Method) -> crate::ops::stats::MethodLabel {
         Method::Publish => Label::Publish,
         Method::Other => Label::Other,
     }
+}
+
+/// A call's media as the live list shows it: from the caller, from the callee.
+#[must_use]
+pub fn stream_rows(report: Option<&MediaReport>) -> [StreamRow; 2] {
+    let mut rows = [StreamRow::default(); 2];
+    for stream in report.map_or(&[][..], MediaReport::streams) {
+        for (row, side) in rows.iter_mut().zip(&stream.sides) {
+            row.packets += side.packets;
+            row.lost += side.lost;
+            row.jitter_ms = row.jitter_ms.max(f64::from(side.jitter_us) / 1000.0);
+        }
+    }
+    rows
 }

@@ -26,6 +26,21 @@ pub struct Reply<'a> {
     pub record_route: bool,
 }
 
+impl<'a> Reply<'a> {
+    /// A reply with the standard phrase and nothing added, to be filled in with `..Reply::of(404)`.
+    #[must_use]
+    pub fn of(status: u16) -> Self {
+        Self {
+            status,
+            phrase: crate::protocol::sip::phrase(status),
+            to_tag: b"",
+            headers: &[],
+            body: None,
+            record_route: false,
+        }
+    }
+}
+
 impl Reply<'_> {
     /// Appends the response. The topmost Via gets `received` and `rport` (section 18.2.1,
     /// RFC 3581 section 4) for a request that came from `source`; a 100 repeats Timestamp.

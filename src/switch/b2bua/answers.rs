@@ -94,7 +94,8 @@ impl B2bua {
         call.b.path = source;
         call.b.flow = flow;
         call.b.takes_update = super::invite::allows_update(response);
-        call.b.session = super::timers::as_client(turn.cx.now, response);
+        let site = turn.core.site.clone();
+        call.b.session_answered(&site, turn.cx.now, response);
         if call.b.dialog.is_none() {
             // A 2xx without tag or Contact opens nothing that we could speak in.
             call.failure = worse(call.failure, 502);
@@ -138,9 +139,9 @@ impl B2bua {
         let mut request = turn.core.scratch.take();
         request.extend_from_slice(turn.core.tx.server_request(server).unwrap_or(&[]));
         let mut session = turn.core.scratch.take();
-        let refresh = call.a.session.is_some_and(|session_of| super::timers::write(&mut session, &session_of));
-        let extra = [("Session-Expires", &session[..]), ("Require", &b"timer"[..]), ("Supported", &b"timer"[..])];
-        let extra = if refresh { &extra[..] } else { &[] };
+        let timed = call.a.write_session(&mut session);
+        let extra = [("Supported", &b"timer"[..]), ("Session-Expires", &session[..]), ("Require", &b"timer"[..])];
+        let extra = extra.get(..timed.map_or(1, |require| 2 + usize::from(require))).unwrap_or(&[]);
         let sent = turn.reparse(&request, |turn, request| {
             let mut octets = turn.core.scratch.take();
             dialog_reply(turn, &mut octets, &call.a, request, &a_path, 200, extra, sdp);
@@ -214,7 +215,7 @@ impl Unacknowledged {
 fn dialog_from(turn: &mut Turn<'_, '_>, client: crate::protocol::sip::transaction::ClientId, response: &Message<'_>) -> Option<Dialog> {
     let mut request = turn.core.scratch.take();
     request.extend_from_slice(turn.core.tx.client_request(client).unwrap_or(&[]));
-    let dialog = turn.reparse(&request, |_, request| Dialog::from_uac(request, response)).flatten();
+    let dialog = turn.reparse(&request, |_, request| Dialog::from_uac(request, response, false).ok()).flatten();
     turn.core.scratch.give(request);
     dialog
 }

@@ -8,6 +8,7 @@ use super::{B2bua, State, Unacknowledged, owner};
 use crate::media::Side;
 use crate::ops::stats::{CallResult, Direction};
 use crate::protocol::Path;
+use crate::protocol::sip::dialog::session_timer::SessionTimer;
 use crate::protocol::sip::transaction::{ClientId, ServerId};
 use crate::protocol::sip::{Message, Method, Name, Reply, write_number};
 use crate::switch::core::{Turn, label};
@@ -42,7 +43,8 @@ impl B2bua {
             // A refresh of the session (RFC 4028): ours to answer, nothing to tell the other side.
             return self.refreshed(turn, at, side, server, request, path);
         }
-        let (Ok(sdp), true) = (sdp_of(request).or_else(|()| if method == Method::Info { Ok(&[][..]) } else { Err(()) }), true) else {
+        let sdp = if method == Method::Info { Ok(&[][..]) } else { sdp_of(request) };
+        let Ok(sdp) = sdp else {
             let tag = call.leg(side).tag;
             let reply = Reply { to_tag: &tag, headers: &[("Accept", write::SDP.as_bytes())], ..Reply::of(415) };
             return turn.respond(server, request, path, &reply);
@@ -161,16 +163,17 @@ impl B2bua {
         request.extend_from_slice(turn.core.tx.server_request(exchange.server).unwrap_or(&[]));
         let leg = call.leg(exchange.from);
         let kept = turn.reparse(&request, |turn, request| {
-            if let Some(session) = &mut leg.session {
-                session.due = turn.cx.now + std::time::Duration::from_secs(u64::from(session.interval));
-                session.ours = false;
-            }
             let mut value = turn.core.scratch.take();
-            let timed = matches!(exchange.method, Method::Invite | Method::Update)
-                && leg.session.is_some_and(|session| super::timers::write(&mut value, &session));
+            let mut timed = None;
+            if matches!(exchange.method, Method::Invite | Method::Update) {
+                let site = turn.core.site.clone();
+                leg.session_asked(&site, turn.cx.now, request);
+                timed = leg.write_session(&mut value);
+            }
             let extra = [("Session-Expires", &value[..]), ("Require", &b"timer"[..])];
+            let extra = extra.get(..timed.map_or(0, |require| 1 + usize::from(require))).unwrap_or(&[]);
             let mut octets = turn.core.scratch.take();
-            dialog_reply(turn, &mut octets, leg, request, &exchange.path, status, if timed { &extra } else { &[] }, sdp);
+            dialog_reply(turn, &mut octets, leg, request, &exchange.path, status, extra, sdp);
             turn.respond_octets(exchange.server, exchange.method, status, &octets);
             let kept = Buf::copy_of(&octets);
             turn.core.scratch.give(octets);
@@ -240,25 +243,30 @@ impl B2bua {
         if let Some(dialog) = leg.dialog.as_mut() {
             dialog.refresh(request);
         }
-        leg.session = super::timers::as_server(&site, turn.cx.now, request);
         let mut value = turn.core.scratch.take();
-        let timed = leg.session.is_some_and(|session| super::timers::write(&mut value, &session));
-        let extra = [("Session-Expires", &value[..]), ("Require", &b"timer"[..])];
+        let long_enough = leg.session_asked(&site, turn.cx.now, request);
+        let timed = leg.write_session(&mut value);
+        if !long_enough {
+            write_number(&mut value, u64::from(site.plan.sip.min_se));
+        }
+        let agreed = [("Session-Expires", &value[..]), ("Require", &b"timer"[..])];
+        let refused = [("Min-SE", &value[..])];
+        let extra = if long_enough { agreed.get(..timed.map_or(0, |require| 1 + usize::from(require))).unwrap_or(&[]) } else { &refused };
         let mut octets = turn.core.scratch.take();
-        dialog_reply(turn, &mut octets, leg, request, path, 200, if timed { &extra } else { &[] }, &[]);
-        turn.respond_octets(server, Method::Update, 200, &octets);
+        let status = if long_enough { 200 } else { 422 };
+        dialog_reply(turn, &mut octets, leg, request, path, status, extra, &[]);
+        turn.respond_octets(server, Method::Update, status, &octets);
         turn.core.scratch.give(octets);
         turn.core.scratch.give(value);
         self.schedule(at);
     }
 
-    /// Our own refresh of a leg's session. Nobody else waits for its answer.
-    pub(super) fn refresh(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side, seconds: u32) {
+    /// Our own refresh of a leg's session: an UPDATE that says nothing else.
+    pub(super) fn refresh(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side, session: &SessionTimer) {
         let Some(call) = self.calls.get_mut(at) else { return };
         let to = call.leg(side).next_hop(turn);
         let mut value = turn.core.scratch.take();
-        write_number(&mut value, u64::from(seconds));
-        value.extend_from_slice(b";refresher=uac");
+        session.for_refresh().write(&mut value);
         self.send_across(turn, at, side, Method::Update, &to, &[("Session-Expires", &value)], None);
         turn.core.scratch.give(value);
     }

@@ -8,7 +8,7 @@ use crate::media::Side;
 use crate::ops::stats::{CallResult, Direction, MethodLabel};
 use crate::protocol::Path;
 use crate::protocol::sip::dialog::Dialog;
-use crate::protocol::sip::{Message, Method, Name, NameAddr, Reply, Uri};
+use crate::protocol::sip::{Message, Method, Name, NameAddr, Reply, Uri, write_number};
 use crate::switch::core::Turn;
 use crate::switch::proxy::Hunt;
 use crate::switch::site::mint_call_id;
@@ -30,17 +30,17 @@ impl B2bua {
         call.a = Leg::new(Side::A, at, random[0], *start.path, flow);
         call.b = Leg::new(Side::B, at, random[1], *start.path, false);
         call.a.takes_update = allows_update(start.request);
-        call.a.dialog = Dialog::from_uas(start.request, &call.a.tag);
-        call.a.session = super::timers::as_server(&turn.core.site, turn.cx.now, start.request);
+        call.a.dialog = Dialog::from_uas(start.request, &call.a.tag, false).ok();
+        let long_enough = call.a.session_asked(&turn.core.site, turn.cx.now, start.request);
         let missing_contact = call.a.dialog.is_none();
         turn.core.stats.call_started();
         turn.core.calls += 1;
         turn.core.tx.set_server_user(start.server, owner(at));
-        if missing_contact {
-            self.fail(turn, at, 400);
+        call.offer = sdp.into();
+        if missing_contact || !long_enough {
+            self.fail(turn, at, if missing_contact { 400 } else { 422 });
             return None;
         }
-        call.offer = sdp.into();
         Some(at)
     }
 
@@ -141,11 +141,19 @@ impl B2bua {
             let mut octets = turn.core.scratch.take();
             octets.extend_from_slice(turn.core.tx.server_request(server).unwrap_or(&[]));
             turn.reparse(&octets, |turn, request| {
-                let retry: &[(&str, &[u8])] = if status == 503 { &[("Retry-After", b"5")] } else { &[] };
+                let mut least = turn.core.scratch.take();
+                write_number(&mut least, u64::from(turn.core.site.plan.sip.min_se));
+                let headers = [("Retry-After", &b"5"[..]), ("Min-SE", &least[..])];
+                let retry = match status {
+                    503 => &headers[..1],
+                    422 => &headers[1..],
+                    _ => &[],
+                };
                 let mut reply = turn.core.scratch.take();
                 dialog_reply(turn, &mut reply, &call.a, request, &path, status, retry, &[]);
                 turn.respond_octets(server, Method::Invite, status, &reply);
                 turn.core.scratch.give(reply);
+                turn.core.scratch.give(least);
             });
             turn.core.scratch.give(octets);
         }

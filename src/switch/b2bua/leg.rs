@@ -8,7 +8,7 @@ use crate::switch::core::Turn;
 use crate::switch::next_hop;
 use crate::switch::proxy::record::{read_token, write_token};
 use crate::switch::slab::Handle;
-use shards::Time;
+use crate::protocol::sip::dialog::session_timer::{self, SessionTimer};
 
 /// Letter of the side, 16 digits of the call's handle, 8 random digits.
 pub(super) const TAG: usize = 25;
@@ -25,25 +25,18 @@ pub(super) struct Leg {
     pub dialog: Option<Dialog>,
     /// The peer may be sent UPDATE (its Allow says so).
     pub takes_update: bool,
-    /// Our next refresh, or the moment at which the session counts as dead (RFC 4028).
-    pub session: Option<Session>,
-}
-
-/// A leg's session timer, RFC 4028.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Session {
-    /// Interval in seconds.
-    pub interval: u32,
-    /// We refresh (else the peer does).
-    pub ours: bool,
-    /// When to refresh, or when to give up.
-    pub due: Time,
+    /// The session timer (RFC 4028); none with a peer that neither knows it nor takes our refresh.
+    pub session: Option<SessionTimer>,
+    /// What our 2xx says of it.
+    pub agreed: Option<session_timer::Verdict>,
+    /// A refresh of ours is under way.
+    pub refreshing: bool,
 }
 
 impl Leg {
     /// A leg whose dialog is not there yet.
     pub fn new(side: Side, at: Handle, random: [u8; 4], path: Path, flow: bool) -> Self {
-        Self { tag: mint_tag(side, at, random), path, flow, dialog: None, takes_update: false, session: None }
+        Self { tag: mint_tag(side, at, random), path, flow, dialog: None, takes_update: false, session: None, agreed: None, refreshing: false }
     }
 
     /// Where the next request of the dialog goes: the flow, or the first Route or remote target.

@@ -25,7 +25,7 @@ use crate::media::{CallMedia, Side};
 use crate::ops::stats::CallResult;
 use crate::protocol::Path;
 use crate::protocol::sip::transaction::{ClientId, ServerId, User};
-use crate::protocol::sip::Message;
+use crate::protocol::sip::{Message, Method};
 use exchange::Exchange;
 use leg::Leg;
 use shards::wheel::Wheel;
@@ -179,9 +179,13 @@ impl B2bua {
             self.exchange_answered(turn, at, response);
         } else if let Some(place) = call.branches.iter().position(|branch| branch.client == client) {
             self.branch_answered(turn, at, place, response);
-        } else if response.status() >= 200 && response.status() < 300 && response.method() == crate::protocol::sip::Method::Invite {
-            // A re-INVITE's 2xx again: our ACK was lost.
-            self.acknowledge_again(turn, at, response);
+        } else if (200..300).contains(&response.status()) {
+            match response.method() {
+                // A re-INVITE's 2xx again: our ACK was lost.
+                Method::Invite => self.acknowledge_again(turn, at, response),
+                Method::Update => self.refresh_answered(turn, at, response),
+                _ => {}
+            }
         }
     }
 

@@ -1,16 +1,15 @@
 //! What falls due in a call: no answer, a 200 without ACK, sessions that nobody refreshed
 //! (RFC 4028), the longest call.
 
-use super::leg::Session;
 use super::{B2bua, State};
 use crate::media::Side;
 use crate::ops::stats::CallResult;
-use crate::protocol::sip::{Message, Method, Name, params, write_number};
+use crate::protocol::sip::dialog::session_timer::{self, Due, Policy, SessionTimer};
+use crate::protocol::sip::{Message, Method, Name};
 use crate::switch::core::Turn;
 use crate::switch::site::Site;
 use crate::switch::slab::Handle;
 use shards::Time;
-use std::time::Duration;
 
 impl B2bua {
     /// When [`B2bua::expire`] wants to be called.
@@ -74,17 +73,36 @@ impl B2bua {
         }
     }
 
-    /// RFC 4028 section 10: refresh when that is ours to do, else end a session that was not.
+    /// RFC 4028 section 10: refresh when that is ours to do, else end a session that nobody refreshed.
     fn session_due(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side) {
-        let now = turn.cx.now;
         let Some(call) = self.calls.get_mut(at) else { return };
         let leg = call.leg(side);
-        let Some(session) = leg.session.filter(|session| session.due <= now) else { return };
-        if !session.ours || !leg.takes_update {
-            return self.hang_up(turn, at, None, CallResult::Expired);
+        let Some(session) = leg.session else { return };
+        let (due, what) = session.next(leg.refreshing);
+        if due > turn.cx.now {
+            return;
         }
-        leg.session = Some(Session { due: now + Duration::from_secs(u64::from(session.interval) / 2), ..session });
-        self.refresh(turn, at, side, session.interval);
+        match what {
+            Due::Refresh => {
+                leg.refreshing = true;
+                self.refresh(turn, at, side, &session);
+            }
+            Due::Expired => self.hang_up(turn, at, None, CallResult::Expired),
+        }
+    }
+}
+
+impl B2bua {
+    /// The peer took our refresh: the session lives on.
+    pub(super) fn refresh_answered(&mut self, turn: &mut Turn<'_, '_>, at: Handle, response: &Message<'_>) {
+        let site = turn.core.site.clone();
+        let Some(call) = self.calls.get_mut(at) else { return };
+        for leg in [&mut call.a, &mut call.b] {
+            if leg.dialog.as_ref().is_some_and(|dialog| dialog.matches(response)) {
+                leg.session_answered(&site, turn.cx.now, response);
+            }
+        }
+        self.schedule(at);
     }
 }
 
@@ -95,8 +113,8 @@ impl super::Call {
             State::Opening => due = self.ring_until,
             State::Answered => {
                 due = due.min(self.unacknowledged.as_ref().map_or(Time::FAR, |pending| pending.next));
-                for session in [&self.a.session, &self.b.session].into_iter().flatten() {
-                    due = due.min(session.due);
+                for leg in [&self.a, &self.b] {
+                    due = due.min(leg.session.map_or(Time::FAR, |session| session.next(leg.refreshing).0));
                 }
                 due = due.min(self.life_until);
             }
@@ -106,36 +124,38 @@ impl super::Call {
     }
 }
 
-/// As UAS: the session timer of the caller's leg from its INVITE (RFC 4028 section 9). The caller
-/// refreshes. Without support there is none; the media timeout ends such a call.
-pub(super) fn as_server(site: &Site, now: Time, request: &Message<'_>) -> Option<Session> {
-    let supported = request.values(Name::Supported).any(|value| value.eq_ignore_ascii_case(b"timer"));
-    let asked = request.header(Name::SessionExpires).and_then(interval);
-    if !supported {
-        return None;
+/// What we offer and accept.
+pub(super) fn policy(site: &Site) -> Policy {
+    Policy { interval: site.plan.sip.session_expires, min_se: site.plan.sip.min_se }
+}
+
+impl super::leg::Leg {
+    /// As UAS: the timer of an INVITE or UPDATE (RFC 4028 section 9); false when it is too small
+    /// (422). A peer that neither knows timers nor takes UPDATE has none: media timeout and the
+    /// longest call time end such a call.
+    pub(super) fn session_asked(&mut self, site: &Site, now: Time, request: &Message<'_>) -> bool {
+        let verdict = session_timer::answer(request, policy(site));
+        let session_timer::Verdict::Agreed { expires, .. } = verdict else { return false };
+        let usable = session_timer::supports_timer(request) || self.takes_update;
+        self.session = usable.then(|| SessionTimer::of_uas(now, expires));
+        self.agreed = usable.then_some(verdict);
+        self.refreshing = false;
+        true
     }
-    let interval = asked.unwrap_or(site.plan.sip.session_expires).clamp(site.plan.sip.min_se, site.plan.sip.session_expires.max(site.plan.sip.min_se));
-    Some(Session { interval, ours: false, due: now + Duration::from_secs(u64::from(interval)) })
-}
 
-/// As UAC: what the callee's 2xx says (section 7.2).
-pub(super) fn as_client(now: Time, response: &Message<'_>) -> Option<Session> {
-    let value = response.header(Name::SessionExpires)?;
-    let interval = interval(value)?;
-    let ours = params(value).any(|(name, value)| name == b"refresher" && value == Some(b"uac"));
-    let wait = if ours { interval / 2 } else { interval };
-    Some(Session { interval, ours, due: now + Duration::from_secs(u64::from(wait)) })
-}
+    /// As UAC: what the 2xx says (section 7.2).
+    pub(super) fn session_answered(&mut self, site: &Site, now: Time, response: &Message<'_>) {
+        let known = response.header(Name::SessionExpires).is_some();
+        let usable = known || self.takes_update;
+        self.session = usable.then(|| SessionTimer::of_uac(now, response, policy(site)));
+        self.refreshing = false;
+    }
 
-/// Session-Expires of our answer; returns whether there is one.
-pub(super) fn write(out: &mut Vec<u8>, session: &Session) -> bool {
-    write_number(out, u64::from(session.interval));
-    out.extend_from_slice(if session.ours { b";refresher=uas" } else { b";refresher=uac" });
-    true
-}
-
-/// The number at the head of a Session-Expires value; at least the RFC's 90 seconds.
-fn interval(value: &[u8]) -> Option<u32> {
-    let digits = value.split(|&octet| octet == b';' || octet == b' ').next()?;
-    std::str::from_utf8(digits).ok()?.parse().ok().map(|seconds: u32| seconds.max(90))
+    /// Writes the Session-Expires value of our 2xx; `None` without a timer, else whether
+    /// `Require: timer` goes with it.
+    pub(super) fn write_session(&self, out: &mut Vec<u8>) -> Option<bool> {
+        let Some(session_timer::Verdict::Agreed { expires, require }) = self.agreed else { return None };
+        expires.write(out);
+        Some(require)
+    }
 }

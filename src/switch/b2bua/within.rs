@@ -6,6 +6,7 @@ use super::{B2bua, State};
 use crate::media::Side;
 use crate::ops::stats::CallResult;
 use crate::protocol::Path;
+use crate::protocol::sip::dialog::Order;
 use crate::protocol::sip::transaction::ServerId;
 use crate::protocol::sip::{Message, Method, Reply};
 use crate::switch::core::Turn;
@@ -46,7 +47,7 @@ impl B2bua {
         if call.state == State::Over {
             return plain(turn, server, request, path, 481);
         }
-        let in_order = call.leg(side).dialog.as_mut().is_some_and(|dialog| dialog.receive(request));
+        let in_order = call.leg(side).dialog.as_mut().is_some_and(|dialog| dialog.receive(request) != Order::Late);
         if !in_order {
             // RFC 3261 section 12.2.2: a CSeq that went down.
             return plain(turn, server, request, path, 500);

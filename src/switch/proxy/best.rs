@@ -72,7 +72,7 @@ impl Best {
             status => status,
         };
         if self.octets.is_empty() || status != self.status {
-            reply_stored(turn, entry.server, &entry.path, status);
+            reply_stored(turn, entry.server, &entry.path, status, &[]);
             return status;
         }
         if matches!(status, 401 | 407) {

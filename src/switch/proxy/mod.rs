@@ -49,6 +49,7 @@ struct Forwarding {
     /// A final response was passed on.
     done: bool,
     trusted: bool,
+    redirect: bool,
     began: Time,
 }
 
@@ -85,6 +86,8 @@ pub struct Start<'a> {
     pub trusted: bool,
     /// Top Route values that named us.
     pub drop_routes: usize,
+    /// Answer with the targets (302) instead of going there.
+    pub redirect: bool,
 }
 
 impl Default for Proxy {
@@ -122,6 +125,7 @@ impl Proxy {
             cancelled: false,
             done: false,
             trusted: start.trusted,
+            redirect: start.redirect,
             began: turn.cx.now,
         };
         let at = self.requests.insert(entry);
@@ -137,7 +141,33 @@ impl Proxy {
         if entry.cancelled {
             return self.finish(turn, at);
         }
+        if entry.redirect && !entry.targets.is_empty() {
+            return self.redirect(turn, at);
+        }
         self.try_next(turn, at, request);
+    }
+
+    /// Answers 302 with all targets, best first (RFC 3261 section 8.3), and forgets the request.
+    fn redirect(&mut self, turn: &mut Turn<'_, '_>, at: Handle) {
+        let Some(entry) = self.requests.get_mut(at) else { return };
+        let mut contacts = turn.core.scratch.take();
+        for target in entry.targets.iter() {
+            contacts.extend_from_slice(if contacts.is_empty() { b"<" } else { b", <" });
+            contacts.extend_from_slice(target.uri);
+            contacts.push(b'>');
+            if target.q < 1000 {
+                contacts.extend_from_slice(b";q=0.");
+                contacts.extend_from_slice(&[target.q / 100, target.q / 10 % 10, target.q % 10].map(|digit| b'0' + digit as u8));
+            }
+        }
+        let (server, path, call) = (entry.server, entry.path, entry.call);
+        entry.done = true;
+        reply_stored(turn, server, &path, 302, &[("Contact", &contacts)]);
+        turn.core.scratch.give(contacts);
+        if let Some(call) = call {
+            self.close(turn, call, 302, None);
+        }
+        self.finish(turn, at);
     }
 
     /// Sends the next group of targets; without one, the best response goes back.
@@ -272,13 +302,12 @@ fn is_behind_nat(request: &Message<'_>, path: &Path) -> bool {
 }
 
 /// Answers a stored request from its transaction.
-fn reply_stored(turn: &mut Turn<'_, '_>, server: ServerId, path: &Path, status: u16) {
+fn reply_stored(turn: &mut Turn<'_, '_>, server: ServerId, path: &Path, status: u16, headers: &[(&str, &[u8])]) {
     let mut octets = turn.core.scratch.take();
     octets.extend_from_slice(turn.core.tx.server_request(server).unwrap_or(&[]));
     turn.reparse(&octets, |turn, request| {
         let tag = turn.stateless_tag(request);
-        let retry: &[(&str, &[u8])] = if status == 503 { &[("Retry-After", b"5")] } else { &[] };
-        turn.respond(server, request, path, &Reply { to_tag: &tag, headers: retry, ..Reply::of(status) });
+        turn.respond(server, request, path, &Reply { to_tag: &tag, headers, ..Reply::of(status) });
     });
     turn.core.scratch.give(octets);
 }

@@ -2,7 +2,7 @@
 
 use super::forward::{Build, write};
 use super::record::read_token;
-use super::{Hunt, Proxy, Start};
+use super::{Proxy, Start};
 use crate::media::Side;
 use crate::protocol::Path;
 use crate::protocol::sip::{Message, Method, Name, NameAddr, Reply, Uri};
@@ -15,7 +15,7 @@ impl Proxy {
     /// A request with a To tag whose top Route values (`drop_routes` of them) name us.
     pub fn within(&mut self, turn: &mut Turn<'_, '_>, start: &Start<'_>) {
         let (call, side) = self.call_of(start.request);
-        let next = self.next_hop(turn, start, call, side);
+        let next = self.next_hop(turn, start.request, start.path, start.drop_routes, call, side);
         match next {
             Ok(target_path) => {
                 if start.request.method() == Method::Bye
@@ -41,8 +41,7 @@ impl Proxy {
         let Ok((client, branch)) = turn.core.tx.mint() else { return };
         // An ACK has no response, so its branch finds no one: the slot is free again at once.
         turn.core.tx.release(client);
-        let start = Start { server: ServerId::NONE, request, path, hunt: Hunt::Dead, trusted: false, drop_routes };
-        let Ok(next) = self.next_hop(turn, &start, call, side) else { return };
+        let Ok(next) = self.next_hop(turn, request, path, drop_routes, call, side) else { return };
         let target = Target { uri: request.uri(), route: b"", path: next, q: 1000, flow: false };
         let mut octets = turn.core.scratch.take();
         write(turn, &mut octets, &Build { request, from: path, target: &target, branch: &branch, record: None, drop_routes, trusted: false, share: None });
@@ -63,8 +62,8 @@ impl Proxy {
     }
 
     /// The next Route value, or the Request-URI; over the recorded flow for an end behind NAT.
-    fn next_hop(&self, turn: &Turn<'_, '_>, start: &Start<'_>, call: Option<Handle>, side: Option<Side>) -> Result<Path, NoPath> {
-        let next = start.request.values(Name::Route).nth(start.drop_routes).and_then(|value| NameAddr::parse(value).ok());
+    fn next_hop(&self, turn: &Turn<'_, '_>, request: &Message<'_>, from: &Path, drop_routes: usize, call: Option<Handle>, side: Option<Side>) -> Result<Path, NoPath> {
+        let next = request.values(Name::Route).nth(drop_routes).and_then(|value| NameAddr::parse(value).ok());
         if next.is_none()
             && let Some(record) = call.and_then(|call| self.records.get(call))
         {
@@ -74,7 +73,7 @@ impl Proxy {
                 _ => {}
             }
         }
-        let uri = next.map_or(start.request.uri(), |next| next.uri);
-        next_hop::resolve(&turn.core.site, uri, start.path.listener)
+        let uri = next.map_or(request.uri(), |next| next.uri);
+        next_hop::resolve(&turn.core.site, uri, from.listener)
     }
 }

@@ -194,7 +194,7 @@ fn answer(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, request: &Message<'_>, pat
     let mut outbound = false;
     for contact in record::contacts(record) {
         if !contacts.is_empty() {
-            contacts.extend_from_slice(b",\r\n ");
+            contacts.extend_from_slice(b", ");
         }
         contacts.push(b'<');
         contacts.extend_from_slice(contact.uri);
