@@ -202,7 +202,7 @@ impl Appliance {
         let of_leg = request.to_tag().is_some_and(|tag| b2bua::read_tag(tag).is_some());
         let mut turn = Turn { core: &mut self.core, cx };
         let drop_routes = own_routes(&turn, request);
-        if !of_leg && drop_routes == 0 {
+        if !of_leg && drop_routes == 0 && !self.proxy.knows(&turn, request) {
             return self.refuse(cx, back, request, 481, &[]);
         }
         if !of_leg && request.max_forwards() == Some(0) {
@@ -230,7 +230,8 @@ impl Appliance {
             return self.b2bua.ack(&mut turn, request, path);
         }
         let drop_routes = own_routes(&turn, request);
-        if drop_routes > 0 && request.max_forwards() != Some(0) {
+        let known = drop_routes > 0 || self.proxy.knows(&turn, request);
+        if known && request.max_forwards() != Some(0) {
             self.proxy.ack(&mut turn, request, path, drop_routes);
         }
     }

@@ -24,10 +24,15 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// AORs and their records, as the store gives them.
+pub type Stored = Vec<(Box<[u8]>, Box<[u8]>)>;
+
 /// One shard of the appliance.
 pub struct Appliance {
     core: Core,
     registrar: Registrar,
+    /// Bindings to begin with.
+    stored: Stored,
     proxy: Proxy,
     b2bua: B2bua,
     durable: Arc<dyn Durable>,
@@ -38,16 +43,16 @@ pub struct Appliance {
     log_serial: u64,
     events: Vec<Event>,
     media_events: Vec<MediaEvent>,
-    started: Time,
 }
 
 impl Appliance {
-    /// A shard with its restored bindings.
+    /// A shard with the bindings that the store has for it.
     #[must_use]
-    pub fn new(core: Core, registrar: Registrar, durable: Arc<dyn Durable>) -> Self {
+    pub fn new(core: Core, registrar: Registrar, stored: Stored, durable: Arc<dyn Durable>) -> Self {
         Self {
             core,
             registrar,
+            stored,
             proxy: Proxy::default(),
             b2bua: B2bua::default(),
             durable,
@@ -56,7 +61,6 @@ impl Appliance {
             log_serial: 0,
             events: Vec::new(),
             media_events: Vec::new(),
-            started: Time::ZERO,
         }
     }
 
@@ -215,7 +219,9 @@ impl Program for Appliance {
     type Mesh = Mesh;
 
     fn start(&mut self, cx: &mut Cx<'_, Mesh>) {
-        self.started = cx.now;
+        for (aor, record) in std::mem::take(&mut self.stored) {
+            self.registrar.restore(cx.now, cx.wall, &aor, &record);
+        }
         self.next_log(cx);
     }
 

@@ -45,6 +45,19 @@ impl Latency {
         self.histogram.get_or_insert_with(empty).saturating_record(nanos);
     }
 
+    /// A distribution that was recorded elsewhere in nanoseconds; its sum is as exact as its
+    /// buckets.
+    #[must_use]
+    pub fn of_nanos(other: &Histogram<u64>) -> Self {
+        let mut latency = Self::default();
+        for step in other.iter_recorded() {
+            let (nanos, count) = (step.value_iterated_to().min(HIGHEST), step.count_at_value());
+            latency.sum_nanos = latency.sum_nanos.saturating_add(nanos.saturating_mul(count));
+            latency.histogram.get_or_insert_with(empty).saturating_record_n(nanos, count);
+        }
+        latency
+    }
+
     /// Adds another distribution.
     pub fn merge(&mut self, other: &Latency) {
         self.sum_nanos = self.sum_nanos.saturating_add(other.sum_nanos);

@@ -2,7 +2,7 @@
 
 use super::Stop;
 use super::store::DurableStore;
-use crate::appliance::{Appliance, Durable};
+use crate::appliance::{Appliance, Durable, Stored};
 use crate::config::Plan;
 use crate::media::{Media, MediaLimits, OwnSockets};
 use crate::protocol::Transport;
@@ -19,19 +19,15 @@ use rand::rngs::SysRng;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use shards::supervise::{Cluster, ListenerKind, ListenerPlan, Plan as ShardPlan, Seat};
-use shards::{MediaSlice, Time, Wall};
+use shards::MediaSlice;
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A running appliance.
 pub(super) struct Running {
     pub cluster: Cluster<Mesh>,
     pub site: Arc<Site>,
 }
-
-/// Key and value of stored bindings, by shard.
-type Stored = Vec<(Box<[u8]>, Box<[u8]>)>;
 
 /// Starts the shards with their stored bindings.
 pub(super) fn launch(plan: Plan, store: &Arc<Store>) -> Result<Running, Stop> {
@@ -42,7 +38,8 @@ pub(super) fn launch(plan: Plan, store: &Arc<Store>) -> Result<Running, Stop> {
     let shard_plan = shard_plan(&plan);
     let site: Arc<OnceLock<Arc<Site>>> = Arc::new(OnceLock::new());
     let durable: Arc<dyn Durable> = Arc::new(DurableStore((**store).clone()));
-    let own = OwnSockets::new(&shard_plan.media);
+    let media: Vec<_> = plan.media.addresses.iter().copied().zip(plan.media.advertised.iter().copied()).collect();
+    let own = Arc::new(OwnSockets::new(&media, plan.media.ports));
     let made_site = site.clone();
     let store_again = store.clone();
     let factory = move |seat: &Seat| {
@@ -114,13 +111,7 @@ fn program(seat: &Seat, site: &Arc<Site>, stored: Stored, durable: Arc<dyn Durab
         calls: 0,
         calls_limit,
     };
-    let mut registrar = Registrar::new(site.hasher());
-    let wall = Wall(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(0));
-    for (aor, record) in stored {
-        // The shard's time starts near zero with the process.
-        registrar.restore(Time::ZERO + shards::uptime(), wall, &aor, &record);
-    }
-    Appliance::new(core, registrar, durable)
+    Appliance::new(core, Registrar::new(site.hasher()), stored, durable)
 }
 
 fn shard_plan(plan: &Plan) -> ShardPlan {

@@ -5,7 +5,6 @@ use super::write::dialog_reply;
 use super::{B2bua, State, Unacknowledged, worse};
 use crate::media::Side;
 use crate::ops::stats::{Direction, MethodLabel};
-use crate::protocol::sip::dialog::Dialog;
 use crate::protocol::sip::transaction::ServerId;
 use crate::protocol::sip::{Message, Method, Name};
 use crate::switch::core::Turn;
@@ -51,12 +50,12 @@ impl B2bua {
     fn provisional(&mut self, turn: &mut Turn<'_, '_>, at: Handle, place: usize, response: &Message<'_>) {
         let Some(call) = self.calls.get_mut(at) else { return };
         let (Some(server), Some(branch)) = (call.invite, call.branches.get(place)) else { return };
-        let (source, a_path, client) = (branch.path, call.a.path, branch.client);
-        if response.to_tag().is_some() && call.b.dialog.is_none() {
-            let flow = branch.flow;
-            call.b.dialog = dialog_from(turn, client, response);
+        let (source, a_path) = (branch.path, call.a.path);
+        let early = call.b.dialog.as_ref().filter(|dialog| dialog.remote_tag().is_empty());
+        if let Some(dialog) = early.and_then(|dialog| dialog.established(response).ok()) {
+            call.b.dialog = Some(dialog);
             call.b.path = source;
-            call.b.flow = flow;
+            call.b.flow = branch.flow;
         }
         let sdp = sdp_of(response).unwrap_or(&[]);
         let crossed = if sdp.is_empty() || call.offer.is_empty() {
@@ -89,18 +88,18 @@ impl B2bua {
     fn answered(&mut self, turn: &mut Turn<'_, '_>, at: Handle, place: usize, response: &Message<'_>) {
         let Some(call) = self.calls.get_mut(at) else { return };
         let (Some(server), Some(branch)) = (call.invite, call.branches.get(place)) else { return };
-        let (client, source, flow, a_path) = (branch.client, branch.path, branch.flow, call.a.path);
-        call.b.dialog = dialog_from(turn, client, response);
+        let (source, flow, a_path) = (branch.path, branch.flow, call.a.path);
+        let Some(dialog) = call.b.dialog.as_ref().and_then(|dialog| dialog.established(response).ok()) else {
+            // A 2xx with a Contact or Record-Route that cannot be read: nothing to speak to.
+            call.failure = worse(call.failure, 502);
+            return self.settle(turn, at);
+        };
+        call.b.dialog = Some(dialog);
         call.b.path = source;
         call.b.flow = flow;
         call.b.takes_update = super::invite::allows_update(response);
         let site = turn.core.site.clone();
         call.b.session_answered(&site, turn.cx.now, response);
-        if call.b.dialog.is_none() {
-            // A 2xx without tag or Contact opens nothing that we could speak in.
-            call.failure = worse(call.failure, 502);
-            return self.settle(turn, at);
-        }
         let delayed = call.offer.is_empty();
         let sdp = sdp_of(response).unwrap_or(&[]);
         let part = if delayed { Part::Offer } else { Part::Answer };
@@ -169,7 +168,7 @@ impl B2bua {
             return self.acknowledge_again(turn, at, response);
         }
         let path = branch.path;
-        if let Some(mut dialog) = dialog_from(turn, branch.client, response) {
+        if let Some(mut dialog) = call.b.dialog.as_ref().and_then(|dialog| dialog.established(response).ok()) {
             super::end::send_in(turn, &mut dialog, &path, Method::Ack, &[]);
             super::end::send_in(turn, &mut dialog, &path, Method::Bye, &[]);
         }
@@ -209,13 +208,4 @@ impl Unacknowledged {
         let timers = turn.core.site.plan.sip.timers;
         Self { side, server, octets, interval: timers.t1, next: turn.cx.now + timers.t1, until: turn.cx.now + timers.t1 * 64 }
     }
-}
-
-/// The dialog that a response opens with our INVITE.
-fn dialog_from(turn: &mut Turn<'_, '_>, client: crate::protocol::sip::transaction::ClientId, response: &Message<'_>) -> Option<Dialog> {
-    let mut request = turn.core.scratch.take();
-    request.extend_from_slice(turn.core.tx.client_request(client).unwrap_or(&[]));
-    let dialog = turn.reparse(&request, |_, request| Dialog::from_uac(request, response, false).ok()).flatten();
-    turn.core.scratch.give(request);
-    dialog
 }

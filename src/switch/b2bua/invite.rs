@@ -239,6 +239,10 @@ fn send(turn: &mut Turn<'_, '_>, at: Handle, call: &mut Call, request: &Message<
         &mut octets,
         &write::Invite { target, branch: &branch, call_id: &call_id, tag: &call.b.tag, request, sdp: &call.offer, trusted: call.trusted, reliable },
     );
+    if call.b.dialog.is_none() {
+        // The same start for all branches: Call-ID, tag and CSeq are.
+        call.b.dialog = turn.reparse(&octets, |_, invite| Dialog::calling(invite, false));
+    }
     turn.with_wire(|tx, wire| tx.client(wire, client, &octets, Method::Invite, &target.path, owner(at)));
     turn.core.stats.request(MethodLabel::Invite, Direction::Out);
     turn.core.scratch.give(octets);

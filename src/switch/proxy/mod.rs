@@ -15,6 +15,7 @@ use crate::protocol::sip::transaction::{ClientId, ServerId, User};
 use crate::protocol::sip::{Message, Method, NameAddr, Name, Reply, Uri};
 use best::Best;
 use record::Record;
+use hashbrown::HashTable;
 use shards::Time;
 use shards::wheel::Wheel;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub use forward::is_loop;
 pub struct Proxy {
     requests: Slab<Forwarding>,
     records: Slab<Record>,
+    /// Calls by Call-ID, for phones that leave the Route set out.
+    by_call_id: HashTable<Handle>,
     timers: Wheel<Handle>,
     next_sweep: Time,
     spare: Vec<Vec<Branch>>,
@@ -92,7 +95,7 @@ pub struct Start<'a> {
 
 impl Default for Proxy {
     fn default() -> Self {
-        Self { requests: Slab::default(), records: Slab::default(), timers: Wheel::new(Time::ZERO), next_sweep: Time::ZERO, spare: Vec::new() }
+        Self { requests: Slab::default(), records: Slab::default(), by_call_id: HashTable::new(), timers: Wheel::new(Time::ZERO), next_sweep: Time::ZERO, spare: Vec::new() }
     }
 }
 
@@ -106,9 +109,19 @@ impl Proxy {
             if self.records.is_empty() {
                 self.next_sweep = turn.cx.now + SWEEP;
             }
-            self.records.insert(Record::new(turn.cx.now, turn.cx.wall, start.request, start.path, caller_flow))
+            self.remember(turn, Record::new(turn.cx.now, turn.cx.wall, start.request, start.path, caller_flow))
         });
         self.insert(turn, start, call)
+    }
+
+    fn remember(&mut self, turn: &Turn<'_, '_>, record: Record) -> Handle {
+        let site = &turn.core.site;
+        let hash = site.hash_of(&[record.call_id()]);
+        let call = self.records.insert(record);
+        let records = &self.records;
+        let rehash = |&call: &Handle| records.get(call).map_or(0, |record| site.hash_of(&[record.call_id()]));
+        self.by_call_id.insert_unique(hash, call, rehash);
+        call
     }
 
     fn insert(&mut self, turn: &mut Turn<'_, '_>, start: &Start<'_>, call: Option<Handle>) -> Handle {
@@ -240,6 +253,10 @@ impl Proxy {
     /// Ends a call's record with its CDR.
     fn close(&mut self, turn: &mut Turn<'_, '_>, call: Handle, status: u16, hung_up_by: Option<crate::media::Side>) {
         if let Some(record) = self.records.remove(call) {
+            let hash = turn.core.site.hash_of(&[record.call_id()]);
+            if let Ok(entry) = self.by_call_id.find_entry(hash, |&other| other == call) {
+                entry.remove();
+            }
             record.close(turn.core, turn.cx, call, status, hung_up_by);
         }
     }

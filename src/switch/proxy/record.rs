@@ -66,6 +66,11 @@ impl Record {
         self.texts.get(usize::from(start)..usize::from(self.ends[place])).unwrap_or(&[])
     }
 
+    /// Call-ID, cut to what is kept.
+    pub fn call_id(&self) -> &[u8] {
+        self.text(1)
+    }
+
     /// The caller's URI.
     pub fn from(&self) -> &[u8] {
         self.text(2)
@@ -137,7 +142,8 @@ impl Record {
     }
 }
 
-const TEXT_MOST: usize = 200;
+/// How much of each text is kept.
+pub(super) const TEXT_MOST: usize = 200;
 
 /// Our name of a call: shard, kind, index, generation.
 pub fn write_id(out: &mut Vec<u8>, shard: shards::ShardId, kind: u8, handle: Handle) {
