@@ -187,7 +187,7 @@ fn agreement_with_the_nist_parser() {
         if accepted == (row[1] == "accept") {
             agreed += 1;
         } else {
-            println!(
+            eprintln!(
                 "{} expects {}: {:?} {}",
                 row[0],
                 row[1],
@@ -196,6 +196,6 @@ fn agreement_with_the_nist_parser() {
             );
         }
     }
-    println!("agreed on {agreed} of {total}");
+    eprintln!("agreed on {agreed} of {total}");
     assert!(agreed * 10 >= total * 9, "agreed on only {agreed} of {total}");
 }
