@@ -139,8 +139,15 @@ impl Name {
             (20, b'p') => &[Name::PPreferredIdentity],
             _ => return Name::Other,
         };
-        let is_it = |name: &&Name| text.eq_ignore_ascii_case(name.text().as_bytes());
-        candidates.iter().find(is_it).copied().unwrap_or(Name::Other)
+        // Nearly everybody writes the canonical form, and comparing that is much faster.
+        let canonical = |name: &&Name| text == name.text().as_bytes();
+        let any_case = |name: &&Name| text.eq_ignore_ascii_case(name.text().as_bytes());
+        candidates
+            .iter()
+            .find(canonical)
+            .or_else(|| candidates.iter().find(any_case))
+            .copied()
+            .unwrap_or(Name::Other)
     }
 
     /// The long form, as written by the appliance; empty for [`Name::Other`].

@@ -283,3 +283,23 @@ pub(super) fn agreed(seen: Option<usize>, value: &[u8]) -> Result<usize, Malform
         Ok(length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In steady state nothing is allocated: the scratch keeps its memory between messages.
+    #[test]
+    fn the_scratch_keeps_its_memory() {
+        let head = "BYE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:c@d>\r\nTo: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 3 BYE\r\n";
+        let text = |lines: usize| format!("{head}{}\r\n", "X: y\r\n".repeat(lines));
+        let mut spans = Spans::default();
+        assert!(parse(text(251).as_bytes(), &mut spans, Carrier::Datagram).is_ok());
+        let memory = (spans.fields.as_ptr(), spans.fields.capacity());
+        for lines in [0, 100, 251, 400, 20] {
+            let accepted = parse(text(lines).as_bytes(), &mut spans, Carrier::Datagram).is_ok();
+            assert_eq!(accepted, lines <= 251);
+            assert_eq!((spans.fields.as_ptr(), spans.fields.capacity()), memory);
+        }
+    }
+}
