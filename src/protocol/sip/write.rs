@@ -18,7 +18,7 @@ pub struct Reply<'a> {
     pub phrase: &'a str,
     /// Added to To when the request's To has no tag; empty adds none.
     pub to_tag: &'a [u8],
-    /// Further headers, in this order. Values must hold no line ends.
+    /// Further headers, in this order. Line ends in values become spaces.
     pub headers: &'a [(&'a str, &'a [u8])],
     /// Content-Type and body.
     pub body: Option<(&'a str, &'a [u8])>,
@@ -116,13 +116,25 @@ pub fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
 /// Appends further headers.
 pub(super) fn write_headers(out: &mut Vec<u8>, headers: &[(&str, &[u8])]) {
     for (name, value) in headers {
-        debug_assert!(
-            !value.iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0)),
-            "{name} would inject a line"
-        );
         write_name(out, name);
-        out.extend_from_slice(value);
+        write_one_line(out, value);
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends a value that may come from a peer: what could end the line, or cut it short in a
+/// reader written in C, becomes a space. A fold means the same as a space (section 7.3.1).
+fn write_one_line(out: &mut Vec<u8>, value: &[u8]) {
+    if memchr::memchr3(b'\r', b'\n', 0, value).is_none() {
+        out.extend_from_slice(value);
+    } else {
+        out.extend(value.iter().map(|octet| {
+            if matches!(octet, b'\r' | b'\n' | 0) {
+                b' '
+            } else {
+                *octet
+            }
+        }));
     }
 }
 
@@ -238,6 +250,162 @@ impl Folds {
             }
             out.push(octet);
             before = octet;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Carrier, Spans, parse};
+    use super::*;
+
+    fn reply(request: &str, reply: Reply<'_>, source: &str) -> String {
+        let mut spans = Spans::default();
+        let message = parse(request.as_bytes(), &mut spans, Carrier::Datagram).expect("a request");
+        let mut out = Vec::new();
+        reply.write(&mut out, &message, source.parse().expect("an address"));
+        let mut spans = Spans::default();
+        let again = parse(&out, &mut spans, Carrier::Stream).expect("our response parses");
+        assert_eq!(
+            (again.status(), again.call_id(), again.method()),
+            (reply.status, message.call_id(), message.method())
+        );
+        String::from_utf8(out).expect("text")
+    }
+
+    const OK: Reply<'_> = Reply {
+        status: 200,
+        phrase: "OK",
+        to_tag: b"t1",
+        headers: &[],
+        body: None,
+        record_route: false,
+    };
+
+    #[test]
+    fn a_whole_response() {
+        let request = "OPTIONS sip:a@b SIP/2.0\r\nv: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport;x=\"y\", SIP/2.0/TCP h2\r\n\
+                       Via: SIP/2.0/TLS h3\r\nFrom: <sip:c@d>;tag=f\r\nTo: sip:a@b\r\nCall-ID: i\r\nCSeq: 3 OPTIONS\r\n\
+                       Record-Route: <sip:p1;lr>,<sip:p2;lr>\r\nTimestamp: 5\r\n\r\n";
+        let full = Reply {
+            headers: &[("Server", b"R")],
+            body: Some(("text/plain", b"hi")),
+            record_route: true,
+            ..OK
+        };
+        assert_eq!(
+            reply(request, full, "192.0.2.9:5070"),
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;x=\"y\";received=192.0.2.9;rport=5070, SIP/2.0/TCP h2\r\n\
+             Via: SIP/2.0/TLS h3\r\nRecord-Route: <sip:p1;lr>,<sip:p2;lr>\r\nFrom: <sip:c@d>;tag=f\r\nTo: sip:a@b;tag=t1\r\n\
+             Call-ID: i\r\nCSeq: 3 OPTIONS\r\nServer: R\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
+        );
+        let trying = reply(
+            request,
+            Reply {
+                status: 100,
+                phrase: "Trying",
+                to_tag: b"",
+                ..OK
+            },
+            "192.0.2.9:5070",
+        );
+        assert!(
+            trying.contains("To: sip:a@b\r\n") && trying.contains("Timestamp: 5\r\n"),
+            "{trying}"
+        );
+    }
+
+    #[test]
+    fn the_top_via_tells_the_source() {
+        let top = |via: &str, source: &str| {
+            let request = format!(
+                "BYE sip:a@b SIP/2.0\r\nVia: {via}\r\nFrom: <sip:c@d>;tag=f\r\nTo: <sip:a@b>;tag=t\r\nCall-ID: i\r\nCSeq: 3 BYE\r\n\r\n"
+            );
+            let text = reply(&request, OK, source);
+            assert!(
+                text.contains("To: <sip:a@b>;tag=t\r\n"),
+                "a tag is not added to a tag: {text}"
+            );
+            text.lines()
+                .nth(1)
+                .and_then(|line| line.strip_prefix("Via: "))
+                .expect("Via")
+                .to_owned()
+        };
+        for (via, source, want) in [
+            (
+                "SIP/2.0/UDP 192.0.2.1;branch=z",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP 192.0.2.1;branch=z",
+            ),
+            (
+                "SIP/2.0/UDP 192.0.2.1;branch=z",
+                "[::ffff:192.0.2.1]:9",
+                "SIP/2.0/UDP 192.0.2.1;branch=z",
+            ),
+            (
+                "SIP/2.0/UDP h;branch=z",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP h;branch=z;received=192.0.2.1",
+            ),
+            (
+                "SIP/2.0/UDP 192.0.2.1;rport",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP 192.0.2.1;received=192.0.2.1;rport=9",
+            ),
+            (
+                "SIP/2.0/UDP h;rport=1;received=10.0.0.1;z",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP h;z;received=192.0.2.1;rport=9",
+            ),
+            (
+                "SIP/2.0/UDP [2001:db8::1]",
+                "[2001:db8::2]:9",
+                "SIP/2.0/UDP [2001:db8::1];received=2001:db8::2",
+            ),
+            (
+                "SIP/2.0/UDP 192.0.2.1;received=10.0.0.1",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP 192.0.2.1",
+            ),
+        ] {
+            assert_eq!(top(via, source), want, "{via} from {source}");
+        }
+    }
+
+    #[test]
+    fn bare_line_feeds_leave_as_crlf() {
+        let request = "BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\nFrom:\n <sip:c@d>\n ;tag=f\nTo: <sip:a@b>\nCall-ID: i\nCSeq: 3\n BYE\n\n";
+        let text = reply(request, OK, "192.0.2.1:9");
+        assert!(text.contains("From: <sip:c@d>\r\n ;tag=f\r\n"), "{text}");
+        assert!(!text.replace("\r\n", "").contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn a_value_cannot_inject_a_line() {
+        let request = "BYE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:c@d>\r\nTo: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 3 BYE\r\n\r\n";
+        let text = reply(
+            request,
+            Reply {
+                headers: &[("X", b"a\r\nEvil: b\0")],
+                ..OK
+            },
+            "192.0.2.1:9",
+        );
+        assert!(text.contains("\r\nX: a  Evil: b \r\n"), "{text}");
+    }
+
+    #[test]
+    fn numbers_and_addresses() {
+        for n in [0, 9, 10, 255, 65535, 4_294_967_295, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(&mut out, n);
+            assert_eq!(out, n.to_string().into_bytes());
+        }
+        for address in ["0.0.0.0", "255.10.9.100", "2001:db8::1", "::"] {
+            let mut out = Vec::new();
+            write_ip(&mut out, address.parse().expect("an address"));
+            assert_eq!(out, address.as_bytes());
         }
     }
 }
