@@ -178,3 +178,137 @@ impl<'a> Runs<'a> {
         self.folds.copy(out, self.bytes.get(self.start..end).unwrap_or(&[]));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Carrier, Spans, parse};
+    use super::*;
+
+    const REQUEST: &str = "INVITE sip:a@b SIP/2.0\r\nX-First :  1\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n\
+        Route: <sip:r1;lr> , <sip:r2;lr>\r\nmax-forwards: 70\r\nRoute:\r\n <sip:r3;lr>\r\nFrom: <sip:c@d>;tag=f\r\n\
+        To: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 3 INVITE\r\nP-Asserted-Identity: <sip:evil@x>\r\nl: 2\r\nX-Last: 2\r\n\r\nhi";
+
+    fn plain<'a>() -> Forward<'a> {
+        Forward {
+            uri: b"sip:new@host",
+            via: b"SIP/2.0/TCP us;branch=z9hG4bKnew",
+            source: "192.0.2.1:5060".parse().expect("an address"),
+            max_forwards: 69,
+            record_routes: &[],
+            drop_routes: 0,
+            routes: &[],
+            remove: &|_| false,
+            add: &[],
+            body: None,
+        }
+    }
+
+    fn forwarded(request: &str, forward: &Forward<'_>) -> String {
+        let mut spans = Spans::default();
+        let message = parse(request.as_bytes(), &mut spans, Carrier::Datagram).expect("a request");
+        let mut out = Vec::new();
+        forward.write(&mut out, &message);
+        let mut spans = Spans::default();
+        let again = parse(&out, &mut spans, Carrier::Stream).expect("our request parses");
+        assert_eq!(again.max_forwards(), Some(forward.max_forwards));
+        assert_eq!(again.via().raw, forward.via);
+        String::from_utf8(out).expect("text")
+    }
+
+    fn lines<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+        text.split("\r\n").filter_map(|line| line.strip_prefix(name)).collect()
+    }
+
+    #[test]
+    fn untouched_lines_stay_as_they_are() {
+        assert_eq!(
+            forwarded(REQUEST, &plain()),
+            "INVITE sip:new@host SIP/2.0\r\nVia: SIP/2.0/TCP us;branch=z9hG4bKnew\r\nMax-Forwards: 69\r\nX-First :  1\r\n\
+             Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\nRoute: <sip:r1;lr> , <sip:r2;lr>\r\nRoute:\r\n <sip:r3;lr>\r\n\
+             From: <sip:c@d>;tag=f\r\nTo: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 3 INVITE\r\n\
+             P-Asserted-Identity: <sip:evil@x>\r\nl: 2\r\nX-Last: 2\r\n\r\nhi"
+        );
+    }
+
+    #[test]
+    fn routes_are_dropped_across_lines_and_commas() {
+        let all = ["<sip:r1;lr>", "<sip:r2;lr>", "<sip:r3;lr>"];
+        for drop_routes in [0, 1, 2, 3, 9] {
+            let text = forwarded(REQUEST, &Forward { drop_routes, ..plain() });
+            let mut spans = Spans::default();
+            let message = parse(text.as_bytes(), &mut spans, Carrier::Stream).expect("a request");
+            let left: Vec<&[u8]> = message.values(Name::Route).collect();
+            let want: Vec<&[u8]> = all.iter().skip(drop_routes).map(|route| route.as_bytes()).collect();
+            assert_eq!(left, want, "{text}");
+        }
+        let pushed = Forward {
+            drop_routes: 1,
+            routes: &[b"<sip:p1;lr>", b"<sip:p2;lr>"],
+            record_routes: &[b"<sip:us;lr>"],
+            ..plain()
+        };
+        let text = forwarded(REQUEST, &pushed);
+        assert_eq!(lines(&text, "Route: "), ["<sip:p1;lr>", "<sip:p2;lr>", "<sip:r2;lr>"]);
+        assert_eq!(lines(&text, "Record-Route: "), ["<sip:us;lr>"]);
+    }
+
+    #[test]
+    fn the_former_top_via_tells_the_source() {
+        let text = forwarded(
+            REQUEST,
+            &Forward {
+                source: "192.0.2.7:9".parse().expect("an address"),
+                ..plain()
+            },
+        );
+        assert_eq!(
+            lines(&text, "Via: ")[1],
+            "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;received=192.0.2.7"
+        );
+    }
+
+    #[test]
+    fn removed_added_and_a_new_body() {
+        let changed = Forward {
+            remove: &|line| line.name == Name::PAssertedIdentity,
+            add: &[("P-Asserted-Identity", b"<sip:c@d>")],
+            body: Some(b"other"),
+            ..plain()
+        };
+        let text = forwarded(REQUEST, &changed);
+        assert_eq!(lines(&text, "P-Asserted-Identity: "), ["<sip:c@d>"]);
+        assert!(
+            text.ends_with("\r\nContent-Length: 5\r\n\r\nother") && !text.contains("l: 2"),
+            "{text}"
+        );
+        let text = forwarded(&REQUEST.replace("l: 2\r\n", ""), &plain());
+        assert!(text.ends_with("X-Last: 2\r\nContent-Length: 2\r\n\r\nhi"), "{text}");
+        let text = forwarded(&REQUEST.replace("\r\n", "\n"), &plain());
+        assert!(!text.replace("\r\n", "").contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn responses_lose_their_top_via() {
+        let response = |vias: &str| {
+            let text = format!(
+                "SIP/2.0 180 Ringing\r\nX: 1\r\n{vias}From: <sip:c@d>;tag=f\r\nTo: <sip:a@b>;tag=t\r\nCall-ID: i\r\nCSeq: 3 INVITE\r\nl: 0\r\n\r\n"
+            );
+            let mut spans = Spans::default();
+            let message = parse(text.as_bytes(), &mut spans, Carrier::Datagram).expect("a response");
+            let mut out = Vec::new();
+            forward_response(&mut out, &message);
+            String::from_utf8(out).expect("text")
+        };
+        let rest = "From: <sip:c@d>;tag=f\r\nTo: <sip:a@b>;tag=t\r\nCall-ID: i\r\nCSeq: 3 INVITE\r\nl: 0\r\n\r\n";
+        let head = "SIP/2.0 180 Ringing\r\nX: 1\r\n";
+        assert_eq!(
+            response("Via: SIP/2.0/UDP us\r\nv: SIP/2.0/UDP h\r\n"),
+            format!("{head}v: SIP/2.0/UDP h\r\n{rest}")
+        );
+        assert_eq!(
+            response("v: SIP/2.0/UDP us,SIP/2.0/UDP h;a=\",\"\r\n"),
+            format!("{head}Via: SIP/2.0/UDP h;a=\",\"\r\n{rest}")
+        );
+        assert_eq!(response("Via: SIP/2.0/UDP us\r\n"), format!("{head}{rest}"));
+    }
+}

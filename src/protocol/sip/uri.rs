@@ -268,3 +268,89 @@ fn tel(rest: &[u8]) -> Result<Uri<'_>, UriError> {
         ..Uri::empty(Scheme::Tel)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn aor(text: &str) -> String {
+        let mut out = Vec::new();
+        Uri::parse(text.as_bytes()).expect(text).write_aor(&mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn all_parts() {
+        let uri = Uri::parse(b"SIPS:alice;x=1?y:pw@[2001:db8::1]:5061;transport=tcp;lr?to=a&b=c").expect("a URI");
+        assert_eq!(uri.scheme, Scheme::Sips);
+        assert_eq!(
+            (uri.user, uri.password, uri.host),
+            (&b"alice;x=1?y"[..], &b"pw"[..], &b"[2001:db8::1]"[..])
+        );
+        assert_eq!((uri.port, uri.headers), (Some(5061), &b"to=a&b=c"[..]));
+        assert_eq!(
+            (uri.param("Transport"), uri.param("lr"), uri.param("x")),
+            (Some(&b"tcp"[..]), Some(&b""[..]), None)
+        );
+        assert_eq!(uri.host_ip(), "2001:db8::1".parse().ok());
+        let uri = Uri::parse(b"tel:+1-201-555-0123;phone-context=x").expect("a URI");
+        assert_eq!(
+            (uri.scheme, uri.user, uri.host),
+            (Scheme::Tel, &b"+1-201-555-0123"[..], &b""[..])
+        );
+        assert_eq!(
+            Uri::parse(b"urn:service:sos").map(|uri| (uri.scheme, uri.host)),
+            Ok((Scheme::Other, &b"service:sos"[..]))
+        );
+    }
+
+    #[test]
+    fn refused() {
+        for (text, error) in [
+            ("", UriError::Scheme),
+            ("alice", UriError::Scheme),
+            ("sip:", UriError::Scheme),
+            ("1sip:x", UriError::Scheme),
+            ("sip:a b@c", UriError::Character),
+            ("sip:a@b<", UriError::Character),
+            ("sip:@b", UriError::User),
+            ("sip::pw@b", UriError::User),
+            ("sip:a@b@c", UriError::User),
+            ("sip:a@", UriError::Host),
+            ("sip:a@[::1", UriError::Host),
+            ("sip:a@[x]", UriError::Host),
+            ("sip:a@b/c", UriError::Host),
+            ("sip:a@b:", UriError::Port),
+            ("sip:a@b:0", UriError::Port),
+            ("sip:a@b:65536", UriError::Port),
+            ("sip:a@b:5060x", UriError::Port),
+            ("sip:2001:db8::10", UriError::Port),
+            ("sip:a@b:00000000000000005060", UriError::Port),
+            ("sip:a@b;;", UriError::Parameter),
+            ("tel:bob", UriError::User),
+            ("tel:;x", UriError::User),
+        ] {
+            assert_eq!(Uri::parse(text.as_bytes()), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_record_have_one_spelling() {
+        assert_eq!(aor("sip:%61lice:pw@Campus.EXAMPLE:5060;x?y=z"), "alice@campus.example");
+        assert_eq!(aor("sips:a%2fb%3b%00@h"), "a%2Fb%3B%00@h");
+        assert_eq!(aor("sip:%2541@h"), "%2541@h");
+        assert_eq!(aor("sip:a%zz%4@h"), "a%zz%4@h");
+        assert_eq!(aor("sip:Campus.example"), "campus.example");
+        assert_eq!(aor("tel:+1-(201).555;x"), "+1201555");
+        assert_eq!(aor("sip:a@[2001:DB8::1]:5060"), "a@[2001:db8::1]");
+    }
+
+    #[test]
+    fn users_are_decoded_once() {
+        let mut out = Vec::new();
+        Uri::parse(b"sip:%2541%00%zz%4@h")
+            .expect("a URI")
+            .write_user_decoded(&mut out);
+        assert_eq!(out, b"%41\0%zz%4");
+    }
+}

@@ -97,3 +97,79 @@ fn digits(number: &[u8]) -> impl Iterator<Item = u8> {
         .filter(|octet| !is_visual_separator(**octet))
         .map(u8::to_ascii_lowercase)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn equivalent(left: &str, right: &str) -> bool {
+        let left = Uri::parse(left.as_bytes()).expect("a URI");
+        let right = Uri::parse(right.as_bytes()).expect("a URI");
+        assert_eq!(
+            left.equivalent(&right),
+            right.equivalent(&left),
+            "the comparison is symmetric"
+        );
+        left.equivalent(&right)
+    }
+
+    /// The examples of RFC 3261 section 19.1.4 and some of our own.
+    #[test]
+    fn equivalent_pairs() {
+        for (left, right) in [
+            (
+                "sip:%61lice@atlanta.com;transport=TCP",
+                "sip:alice@AtLanTa.CoM;Transport=tcp",
+            ),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;security=on"),
+            ("sip:carol@chicago.com;newparam=5", "sip:carol@chicago.com;security=on"),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
+            ("sip:a@[2001:db8:0::1]", "sip:a@[2001:DB8::1]"),
+            ("tel:+1-201-555-0123", "tel:+1(201)5550123"),
+            ("tel:123;phone-context=A", "tel:123;phone-context=a"),
+            ("urn:x:y", "urn:x:y"),
+        ] {
+            assert!(equivalent(left, right), "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn different_pairs() {
+        for (left, right) in [
+            (
+                "SIP:ALICE@AtLanTa.CoM;Transport=udp",
+                "sip:alice@AtLanTa.CoM;Transport=UDP",
+            ),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            (
+                "sip:carol@chicago.com;security=on",
+                "sip:carol@chicago.com;security=off",
+            ),
+            ("sip:a@b", "sips:a@b"),
+            ("sip:a@b", "sip:b"),
+            ("sip:a@b", "sip:a:pw@b"),
+            ("sip:a%3Bb@c", "sip:a;b@c"),
+            ("sip:a@b;maddr=x", "sip:a@b"),
+            ("sip:a@b;user=phone", "sip:a@b"),
+            ("sip:a@b;ttl=1", "sip:a@b"),
+            ("sip:a@b;method=INVITE", "sip:a@b"),
+            ("tel:123;phone-context=a", "tel:123"),
+            ("tel:123", "tel:124"),
+            ("urn:x:y", "urn:x:z"),
+        ] {
+            assert!(!equivalent(left, right), "{left} {right}");
+        }
+    }
+}

@@ -226,3 +226,145 @@ impl Folds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Carrier, Spans, parse};
+    use super::*;
+
+    fn reply(request: &str, reply: Reply<'_>, source: &str) -> String {
+        let mut spans = Spans::default();
+        let message = parse(request.as_bytes(), &mut spans, Carrier::Datagram).expect("a request");
+        let mut out = Vec::new();
+        reply.write(&mut out, &message, source.parse().expect("an address"));
+        let mut spans = Spans::default();
+        let again = parse(&out, &mut spans, Carrier::Stream).expect("our response parses");
+        assert_eq!(
+            (again.status(), again.call_id(), again.method()),
+            (reply.status, message.call_id(), message.method())
+        );
+        String::from_utf8(out).expect("text")
+    }
+
+    const OK: Reply<'_> = Reply {
+        status: 200,
+        phrase: "OK",
+        to_tag: b"t1",
+        headers: &[],
+        body: None,
+        record_route: false,
+    };
+
+    #[test]
+    fn a_whole_response() {
+        let request = "OPTIONS sip:a@b SIP/2.0\r\nv: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport;x=\"y\", SIP/2.0/TCP h2\r\n\
+                       Via: SIP/2.0/TLS h3\r\nFrom: <sip:c@d>;tag=f\r\nTo: sip:a@b\r\nCall-ID: i\r\nCSeq: 3 OPTIONS\r\n\
+                       Record-Route: <sip:p1;lr>,<sip:p2;lr>\r\nTimestamp: 5\r\n\r\n";
+        let full = Reply {
+            headers: &[("Server", b"R")],
+            body: Some(("text/plain", b"hi")),
+            record_route: true,
+            ..OK
+        };
+        assert_eq!(
+            reply(request, full, "192.0.2.9:5070"),
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;x=\"y\";received=192.0.2.9;rport=5070, SIP/2.0/TCP h2\r\n\
+             Via: SIP/2.0/TLS h3\r\nRecord-Route: <sip:p1;lr>,<sip:p2;lr>\r\nFrom: <sip:c@d>;tag=f\r\nTo: sip:a@b;tag=t1\r\n\
+             Call-ID: i\r\nCSeq: 3 OPTIONS\r\nServer: R\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
+        );
+        let trying = reply(
+            request,
+            Reply {
+                status: 100,
+                phrase: "Trying",
+                to_tag: b"",
+                ..OK
+            },
+            "192.0.2.9:5070",
+        );
+        assert!(
+            trying.contains("To: sip:a@b\r\n") && trying.contains("Timestamp: 5\r\n"),
+            "{trying}"
+        );
+    }
+
+    #[test]
+    fn the_top_via_tells_the_source() {
+        let top = |via: &str, source: &str| {
+            let request = format!(
+                "BYE sip:a@b SIP/2.0\r\nVia: {via}\r\nFrom: <sip:c@d>;tag=f\r\nTo: <sip:a@b>;tag=t\r\nCall-ID: i\r\nCSeq: 3 BYE\r\n\r\n"
+            );
+            let text = reply(&request, OK, source);
+            assert!(
+                text.contains("To: <sip:a@b>;tag=t\r\n"),
+                "a tag is not added to a tag: {text}"
+            );
+            text.lines()
+                .nth(1)
+                .and_then(|line| line.strip_prefix("Via: "))
+                .expect("Via")
+                .to_owned()
+        };
+        for (via, source, want) in [
+            (
+                "SIP/2.0/UDP 192.0.2.1;branch=z",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP 192.0.2.1;branch=z",
+            ),
+            (
+                "SIP/2.0/UDP 192.0.2.1;branch=z",
+                "[::ffff:192.0.2.1]:9",
+                "SIP/2.0/UDP 192.0.2.1;branch=z",
+            ),
+            (
+                "SIP/2.0/UDP h;branch=z",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP h;branch=z;received=192.0.2.1",
+            ),
+            (
+                "SIP/2.0/UDP 192.0.2.1;rport",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP 192.0.2.1;received=192.0.2.1;rport=9",
+            ),
+            (
+                "SIP/2.0/UDP h;rport=1;received=10.0.0.1;z",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP h;z;received=192.0.2.1;rport=9",
+            ),
+            (
+                "SIP/2.0/UDP [2001:db8::1]",
+                "[2001:db8::2]:9",
+                "SIP/2.0/UDP [2001:db8::1];received=2001:db8::2",
+            ),
+            (
+                "SIP/2.0/UDP 192.0.2.1;received=10.0.0.1",
+                "192.0.2.1:9",
+                "SIP/2.0/UDP 192.0.2.1",
+            ),
+        ] {
+            assert_eq!(top(via, source), want, "{via} from {source}");
+        }
+    }
+
+    #[test]
+    fn bare_line_feeds_leave_as_crlf() {
+        let request = "BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\nFrom:\n <sip:c@d>\n ;tag=f\nTo: <sip:a@b>\nCall-ID: i\nCSeq: 3\n BYE\n\n";
+        let text = reply(request, OK, "192.0.2.1:9");
+        assert!(text.contains("From: <sip:c@d>\r\n ;tag=f\r\n"), "{text}");
+        assert!(!text.replace("\r\n", "").contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn numbers_and_addresses() {
+        for n in [0, 9, 10, 255, 65535, 4_294_967_295, u64::MAX] {
+            let mut out = Vec::new();
+            write_number(&mut out, n);
+            assert_eq!(out, n.to_string().into_bytes());
+        }
+        for address in ["0.0.0.0", "255.10.9.100", "2001:db8::1", "::"] {
+            let mut out = Vec::new();
+            write_ip(&mut out, address.parse().expect("an address"));
+            assert_eq!(out, address.as_bytes());
+        }
+    }
+}

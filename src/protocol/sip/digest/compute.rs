@@ -149,3 +149,80 @@ pub(super) const fn hex_pair(octet: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     [DIGITS[(octet >> 4) as usize], DIGITS[(octet & 15) as usize]]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7616 section 3.9.1, both algorithms, and RFC 2617 section 3.5.
+    const VECTORS: [(&str, DigestAlgorithm, &str); 3] = [
+        (
+            r#"Digest username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", algorithm=MD5,
+             nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001,
+             cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", qop=auth,
+             response="8ca523f5e9506fed4657c9700eebdbec", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#,
+            DigestAlgorithm::Md5,
+            "Circle of Life",
+        ),
+        (
+            r#"Digest username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", algorithm=SHA-256,
+             nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001,
+             cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", qop=auth,
+             response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1""#,
+            DigestAlgorithm::Sha256,
+            "Circle of Life",
+        ),
+        (
+            r#"Digest username="Mufasa", realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093",
+             uri="/dir/index.html", qop=auth, nc=00000001, cnonce="0a4f113b", response="6629fae49393a05397450978507c4ef1""#,
+            DigestAlgorithm::Md5,
+            "Circle Of Life",
+        ),
+    ];
+
+    #[test]
+    fn test_vectors_of_the_rfcs() {
+        for (header, alg, password) in VECTORS {
+            let credentials = Credentials::parse(header.as_bytes()).expect("credentials");
+            assert_eq!(credentials.algorithm, alg);
+            let ha1 = Ha1::new(alg, b"Mufasa", credentials.realm, password.as_bytes());
+            assert_eq!(
+                response(alg, &ha1, &credentials, b"GET").as_bytes(),
+                credentials.response
+            );
+            assert!(verify(alg, &ha1, &credentials, b"GET"));
+            assert!(!verify(alg, &ha1, &credentials, b"get"));
+            assert!(!verify(
+                alg,
+                &Ha1::new(alg, b"Mufasa", credentials.realm, b"x"),
+                &credentials,
+                b"GET"
+            ));
+            assert_eq!(Ha1::from_hex(alg, ha1.hex().as_bytes()), Some(ha1));
+        }
+    }
+
+    /// RFC 2617 section 3.2.2.1 without qop; the hash by `md5sum` over the joined text.
+    #[test]
+    fn without_qop() {
+        let text = "Digest username=alice, realm=r, nonce=n, uri=\"sip:r\", response=00000000000000000000000000000000";
+        let credentials = Credentials::parse(text.as_bytes()).expect("credentials");
+        let ha1 = Ha1::new(DigestAlgorithm::Md5, b"alice", b"r", b"secret");
+        assert_eq!(ha1.hex().as_str(), "5a2a1586d5189f527d03bc41fbde1937");
+        assert_eq!(
+            response(DigestAlgorithm::Md5, &ha1, &credentials, b"REGISTER").as_str(),
+            "0eec2f213a91df4590063e6c2e1ca791"
+        );
+        assert!(!verify(DigestAlgorithm::Md5, &ha1, &credentials, b"REGISTER"));
+    }
+
+    #[test]
+    fn stored_hashes_are_checked() {
+        assert_eq!(Ha1::from_hex(DigestAlgorithm::Md5, b"00"), None);
+        assert_eq!(Ha1::from_hex(DigestAlgorithm::Md5, &[b'g'; 32]), None);
+        assert_eq!(
+            format!("{:?}", Ha1::new(DigestAlgorithm::Md5, b"a", b"b", b"c")),
+            "Ha1(..)"
+        );
+    }
+}

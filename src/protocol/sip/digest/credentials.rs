@@ -224,3 +224,87 @@ fn nonce_count(text: &[u8]) -> Result<u32, DigestError> {
         .try_fold(0u32, |count, &octet| Some(count << 4 | u32::from(hex_digit(octet)?)))
         .ok_or(DigestError::NonceCount)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "Digest username=\"alice\", realm=\"r\", nonce=\"n\", uri=\"sip:r\", \
+                        response=\"0123456789abcdef0123456789ABCDEF\", cnonce=\"c\", nc=0000000a, qop=auth, algorithm=md5";
+
+    #[test]
+    fn spellings_that_phones_send() {
+        let credentials = Credentials::parse(GOOD.as_bytes()).expect("credentials");
+        assert_eq!(
+            (credentials.nc, credentials.nc_text, credentials.qop),
+            (Some(10), &b"0000000a"[..], &b"auth"[..])
+        );
+        for (from, to) in [
+            ("Digest ", " dIGEST\r\n "),
+            ("qop=auth", "qop=\"auth\""),
+            ("algorithm=md5", "algorithm=\"MD5\""),
+            ("nc=0000000a", "nc=A"),
+            (", realm", " ,, realm = "),
+            ("algorithm=md5", "x=\"a, b\", y"),
+            ("uri=\"sip:r\"", "uri=sip:r"),
+        ] {
+            let text = GOOD
+                .replacen(from, to, 1)
+                .replace("realm = =", "realm =")
+                .replace(", y", ", y=");
+            assert!(Credentials::parse(text.as_bytes()).is_ok(), "{text}");
+        }
+        let quoted = GOOD.replacen("alice", "a\\\"l\\\\ice", 1);
+        let credentials = Credentials::parse(quoted.as_bytes()).expect("credentials");
+        assert!(
+            credentials.username_eq(b"a\"l\\ice")
+                && !credentials.username_eq(b"alice")
+                && !credentials.username_eq(b"a\"l")
+        );
+    }
+
+    #[test]
+    fn hostile_values() {
+        for (from, to, error) in [
+            ("Digest ", "Basic ", DigestError::Scheme),
+            ("Digest ", "Digest", DigestError::Scheme),
+            ("realm=\"r\"", "realm=\"r", DigestError::Grammar),
+            ("realm=\"r\"", "realm", DigestError::Grammar),
+            ("realm=\"r\"", "realm=\"r\" x", DigestError::Grammar),
+            ("realm=\"r\"", "=x", DigestError::Grammar),
+            ("realm=\"r\"", "realm=\"r\", REALM=\"q\"", DigestError::Duplicate),
+            ("realm=\"r\", ", "", DigestError::Missing),
+            ("username=\"alice\"", "username=\"\"", DigestError::Missing),
+            ("username=\"alice\"", "username=", DigestError::Missing),
+            ("cnonce=\"c\", ", "", DigestError::Missing),
+            ("nc=0000000a, ", "", DigestError::Missing),
+            ("nc=0000000a", "nc=123456789", DigestError::NonceCount),
+            ("nc=0000000a", "nc=xyz", DigestError::NonceCount),
+            ("qop=auth", "qop=auth-int", DigestError::Qop),
+            ("algorithm=md5", "algorithm=MD5-sess", DigestError::Algorithm),
+            ("algorithm=md5", "algorithm=SHA-256", DigestError::Response),
+            (
+                "cnonce=\"c\", nc=0000000a, qop=auth, algorithm=md5",
+                "algorithm=SHA-256",
+                DigestError::Missing,
+            ),
+            ("0123456789abcdef0", "g123456789abcdef0", DigestError::Response),
+            ("0123456789abcdef0", "123456789abcdef0", DigestError::Response),
+        ] {
+            let text = GOOD.replacen(from, to, 1);
+            assert_eq!(Credentials::parse(text.as_bytes()), Err(error), "{text}");
+        }
+        for bad in [
+            "",
+            "Digest",
+            "Digest ",
+            "Digest ,,,",
+            "Digest \"",
+            "Digest =",
+            "Digest username",
+            "Digest a=\"\\",
+        ] {
+            assert!(Credentials::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

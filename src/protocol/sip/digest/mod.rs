@@ -28,3 +28,21 @@ pub fn challenge(out: &mut Vec<u8>, realm: &[u8], nonce: &[u8], alg: DigestAlgor
         out.extend_from_slice(b", stale=true");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn challenges() {
+        let mut out = Vec::new();
+        challenge(&mut out, b"campus \"x\"", b"abc", DigestAlgorithm::Sha256, true);
+        assert_eq!(
+            out,
+            br#"Digest realm="campus \"x\"", nonce="abc", algorithm=SHA-256, qop="auth", stale=true"#
+        );
+        out.clear();
+        challenge(&mut out, b"r", b"abc", DigestAlgorithm::Md5, false);
+        assert_eq!(out, br#"Digest realm="r", nonce="abc", algorithm=MD5, qop="auth""#);
+    }
+}

@@ -216,3 +216,123 @@ fn encode(now: Time, shard: ShardId, serial: u64) -> [u8; BODY] {
 const WAYS: usize = 4;
 /// Octets before the MAC.
 const BODY: usize = 14;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nonces(capacity: usize) -> Nonces {
+        Nonces::new([7; 32], 3, capacity)
+    }
+
+    fn issue(nonces: &mut Nonces, now: Time) -> Vec<u8> {
+        let mut out = Vec::new();
+        nonces.issue(now, &mut out);
+        assert_eq!(out.len(), Nonces::TEXT_LENGTH);
+        out
+    }
+
+    const NOW: Time = Time::from_millis(1_000_000);
+
+    #[test]
+    fn counts_must_rise() {
+        let mut nonces = nonces(16);
+        let nonce = issue(&mut nonces, NOW);
+        for (nc, verdict) in [
+            (1, NonceVerdict::Fresh),
+            (1, NonceVerdict::Replayed),
+            (3, NonceVerdict::Fresh),
+            (2, NonceVerdict::Replayed),
+            (3, NonceVerdict::Replayed),
+            (u32::MAX, NonceVerdict::Fresh),
+            (u32::MAX, NonceVerdict::Replayed),
+        ] {
+            assert_eq!(nonces.peek(NOW, &nonce, Some(nc)), verdict, "{nc}");
+            assert_eq!(nonces.check(NOW, &nonce, Some(nc)), verdict, "{nc}");
+        }
+        assert_eq!(nonces.check(NOW, &nonce, None), NonceVerdict::Replayed);
+        let other = issue(&mut nonces, NOW);
+        assert_eq!(nonces.check(NOW, &other, Some(0)), NonceVerdict::Replayed);
+    }
+
+    #[test]
+    fn without_a_count_a_nonce_serves_once() {
+        let mut nonces = nonces(16);
+        let nonce = issue(&mut nonces, NOW);
+        assert_eq!(nonces.check(NOW, &nonce, None), NonceVerdict::Fresh);
+        assert_eq!(nonces.check(NOW, &nonce, None), NonceVerdict::Replayed);
+        assert_eq!(nonces.check(NOW, &nonce, Some(9)), NonceVerdict::Replayed);
+    }
+
+    #[test]
+    fn age_shard_and_forgery() {
+        let mut ours = nonces(16);
+        let nonce = issue(&mut ours, NOW);
+        let end = NOW + std::time::Duration::from_secs(Nonces::LIFETIME_SECONDS);
+        assert_eq!(ours.peek(end, &nonce, Some(1)), NonceVerdict::Fresh);
+        assert_eq!(
+            ours.check(end + std::time::Duration::from_secs(1), &nonce, Some(1)),
+            NonceVerdict::Stale
+        );
+        assert_eq!(ours.check(Time::ZERO, &nonce, Some(1)), NonceVerdict::Stale);
+        let mut other_shard = Nonces::new([7; 32], 4, 16);
+        issue(&mut other_shard, NOW);
+        assert_eq!(other_shard.check(NOW, &nonce, Some(1)), NonceVerdict::Stale);
+        assert_eq!(
+            Nonces::new([8; 32], 3, 16).check(NOW, &nonce, Some(1)),
+            NonceVerdict::Forged
+        );
+        assert_eq!(
+            nonces(16).check(NOW, &nonce, Some(1)),
+            NonceVerdict::Stale,
+            "from before a restart"
+        );
+        for index in 0..nonce.len() {
+            let mut forged = nonce.clone();
+            forged[index] = if forged[index] == b'0' { b'1' } else { b'0' };
+            assert_eq!(ours.check(NOW, &forged, Some(1)), NonceVerdict::Forged, "{index}");
+        }
+        for bad in [&b""[..], b"x", &nonce[1..], &[b'g'; Nonces::TEXT_LENGTH]] {
+            assert_eq!(ours.check(NOW, bad, Some(1)), NonceVerdict::Forged);
+        }
+        assert_eq!(
+            ours.check(NOW, &nonce, Some(1)),
+            NonceVerdict::Fresh,
+            "none of this used it up"
+        );
+    }
+
+    #[test]
+    fn a_flood_of_challenges_pushes_nothing_out() {
+        let mut nonces = nonces(4);
+        let live = issue(&mut nonces, NOW);
+        assert_eq!(nonces.check(NOW, &live, Some(1)), NonceVerdict::Fresh);
+        for _ in 0..10_000 {
+            issue(&mut nonces, NOW);
+        }
+        assert_eq!(nonces.check(NOW, &live, Some(2)), NonceVerdict::Fresh);
+    }
+
+    #[test]
+    fn what_was_pushed_out_is_stale_and_never_fresh() {
+        let mut nonces = nonces(8);
+        let all: Vec<Vec<u8>> = (0..64).map(|_| issue(&mut nonces, NOW)).collect();
+        // Claimed in an order that mixes old and young.
+        for step in 0..64 {
+            let verdict = nonces.check(NOW, &all[step * 37 % 64], Some(1));
+            assert!(
+                matches!(verdict, NonceVerdict::Fresh | NonceVerdict::Stale),
+                "{step}: {verdict:?}"
+            );
+        }
+        let again: Vec<NonceVerdict> = all.iter().map(|nonce| nonces.check(NOW, nonce, Some(1))).collect();
+        assert!(!again.contains(&NonceVerdict::Fresh), "a replay got through: {again:?}");
+        assert_eq!(
+            again
+                .iter()
+                .filter(|verdict| **verdict == NonceVerdict::Replayed)
+                .count(),
+            8
+        );
+    }
+}

@@ -79,6 +79,6 @@ mod tests {
         assert_eq!(hex(0), "a3817f04ba25a8e66df67214c7550293");
         assert_eq!(hex(1), "da87c1d86b99af44347659119b22fc45");
         assert_eq!(hex(8), "3b62a9ba6258f5610f83e264f31497b4");
-        assert_eq!(hex(15), "5150d1772f50834a503e069a973fbd7c");
+        assert_eq!(hex(15), "5493e99933b0a8117e08ec0f97cfc3d9");
     }
 }
