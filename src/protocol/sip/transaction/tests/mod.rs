@@ -4,6 +4,7 @@ mod cancel;
 mod invite_client;
 mod invite_server;
 mod limits;
+mod loss;
 mod matching;
 mod non_invite;
 mod property;
