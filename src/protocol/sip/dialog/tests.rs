@@ -244,3 +244,28 @@ fn size() {
     let octets = size_of::<Dialog>() + dialog.text.capacity();
     assert!(octets < 700, "{octets}");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    /// Whatever a peer writes that can be read: what we write then can be read too, and has no
+    /// header that we did not put there.
+    #[test]
+    fn hostile_headers(
+        contact in "(<|)sip:[a-z@;?=&%\"<>, \\\\]{0,12}[a-z](>|)[;=a-z\"]{0,6}",
+        routes in proptest::collection::vec("(\"[a-z,<\\\\\"]{0,4}\" |)<sip:[a-z@;?=,%]{0,12}[a-z](;lr|)(;method=X|)>", 0..4),
+        display in "[a-z\"<>,\\\\ ]{0,8}(\r\n |)",
+    ) {
+        let routes: String = routes.iter().map(|route| format!("Record-Route: {route}\r\n")).collect();
+        let text = request("INVITE", "sip:b@h", 1, &format!("Contact: {contact}\r\n{routes}"));
+        let text = text.replace("\"Alice\" ", &display);
+        let mut spans = Spans::default();
+        if let Ok(invite) = parse(text.as_bytes(), &mut spans, Carrier::Datagram)
+            && let Ok(mut dialog) = Dialog::from_uas(&invite, b"t", false)
+        {
+            let bye = written(&mut dialog, Method::Bye);
+            assert_eq!(bye.lines().filter(|line| !line.is_empty()).count(), 8 + usize::from(bye.contains("\r\nRoute: ")));
+            assert!(!dialog.next_hop().is_empty());
+        }
+    }
+}

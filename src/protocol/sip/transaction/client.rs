@@ -2,7 +2,7 @@
 
 use super::branch::{Branch, Parts, parse as parse_branch};
 use super::table::{Action, Step, invite_client, non_invite_client};
-use super::{Answered, ClientId, Due, Event, Full, Schedule, Token, Tools, Transactions, User, compose, timers};
+use super::{Answered, ClientId, Due, Event, Full, Schedule, Token, Tools, Transactions, User, compose};
 use crate::protocol::sip::{Carrier, Message, Method, parse};
 use crate::protocol::{Path, Wire};
 use rand_chacha::rand_core::Rng;
@@ -10,21 +10,21 @@ use shards::{Buf, Time};
 
 /// A client transaction.
 pub(super) struct Client {
-    machine: Machine,
-    method: Method,
+    pub(super) machine: Machine,
+    pub(super) method: Method,
     /// What a response's branch must name besides the place.
-    random: u64,
+    pub(super) random: u64,
     user: User,
-    path: Option<Path>,
+    pub(super) path: Option<Path>,
     /// The request until its final response; of an INVITE then its ACK.
-    request: Buf,
+    pub(super) request: Buf,
     /// Of an INVITE: the place of its CANCEL. Of a CANCEL: the place of its INVITE.
-    partner: Option<u32>,
-    schedule: Schedule,
+    pub(super) partner: Option<u32>,
+    pub(super) schedule: Schedule,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Machine {
+pub(super) enum Machine {
     /// Minted, not started.
     Reserved,
     /// A CANCEL that waits for the INVITE's provisional response (section 9.1).
@@ -136,41 +136,6 @@ impl Transactions {
         }
     }
 
-    /// Cancels an INVITE (section 9.1): at once when a provisional response came, or as soon as
-    /// one comes; not at all after a final response. `reason` is a Reason header's value
-    /// (RFC 3326). 64*T1 after the CANCEL the INVITE gives up with [`Event::ClientTimeout`].
-    pub fn cancel(&mut self, wire: &mut dyn Wire, id: ClientId, reason: Option<&[u8]>) {
-        use invite_client::State::{Calling, Proceeding};
-        let Some(client) = self.clients.get(id.index, id.generation) else {
-            return;
-        };
-        let Machine::Invite(state @ (Calling | Proceeding)) = client.machine else {
-            return;
-        };
-        if client.partner.is_some() {
-            return;
-        }
-        let Ok(invite) = parse(&client.request, &mut self.tools.spans, Carrier::Datagram) else {
-            debug_assert!(false, "our own INVITE can be read");
-            return;
-        };
-        self.tools.text.clear();
-        compose::cancel(&mut self.tools.text, &invite, reason);
-        let mut cancel = Client::new(Machine::Held, client.random);
-        cancel.method = Method::Cancel;
-        cancel.path = client.path;
-        cancel.request = Buf::copy_of(&self.tools.text);
-        cancel.partner = Some(id.index);
-        // Beyond the limit if need be: an INVITE has at most one, and it frees more than it takes.
-        let (place, _) = self.clients.insert(cancel);
-        if let Some(client) = self.clients.at_mut(id.index) {
-            client.partner = Some(place);
-        }
-        if state == Proceeding {
-            self.start_cancel(wire, id.index);
-        }
-    }
-
     /// Where the request goes; `None` before [`Transactions::client`].
     #[must_use]
     pub fn client_path(&self, id: ClientId) -> Option<Path> {
@@ -251,69 +216,15 @@ impl Transactions {
         client.schedule.arm(before, &mut self.tools.wheel, Token::Client(index));
         if client.partner.is_some() && client.method == Method::Invite {
             match after {
+                After::Waiting => {}
                 After::Proceeding => self.start_cancel(wire, index),
-                _ => self.drop_held_cancel(index),
+                After::Acknowledged | After::Done | After::Over => self.drop_held_cancel(index),
             }
         }
         if after == After::Over {
             self.remove_client(index);
         }
         outcome
-    }
-
-    /// Sends the CANCEL that an INVITE holds; from now the INVITE has 64*T1.
-    fn start_cancel(&mut self, wire: &mut dyn Wire, invite: u32) {
-        let Some(place) = self.clients.at(invite).and_then(|client| client.partner) else {
-            return;
-        };
-        let id = self.client_id(place);
-        match self.clients.at_mut(place) {
-            Some(cancel) if cancel.machine == Machine::Held => cancel.start(wire, id, &mut self.tools),
-            _ => return,
-        }
-        if let Some(client) = self.clients.at_mut(invite) {
-            let before = client.schedule.next();
-            client.schedule.ends_at = wire.now() + timers::long(&self.tools.timers);
-            client
-                .schedule
-                .arm(before, &mut self.tools.wheel, Token::Client(invite));
-        }
-    }
-
-    /// Forgets a CANCEL that was not sent: the INVITE has its final response.
-    fn drop_held_cancel(&mut self, invite: u32) {
-        let Some(place) = self.clients.at(invite).and_then(|client| client.partner) else {
-            return;
-        };
-        if self
-            .clients
-            .at(place)
-            .is_some_and(|cancel| cancel.machine == Machine::Held)
-        {
-            self.remove_client(place);
-        }
-    }
-
-    /// Ends the transaction in a place. An INVITE whose CANCEL still runs stays as a husk.
-    fn remove_client(&mut self, index: u32) {
-        let Some(client) = self.clients.at_mut(index) else {
-            return;
-        };
-        client.schedule.disarm(&mut self.tools.wheel);
-        let (partner, own) = (client.partner, client.method == Method::Cancel);
-        if partner.is_some() && !own {
-            client.machine = Machine::Husk;
-            client.request = Buf::new();
-            return;
-        }
-        self.clients.remove(index);
-        let Some(invite) = partner else { return };
-        if let Some(client) = self.clients.at_mut(invite) {
-            client.partner = None;
-            if client.machine == Machine::Husk {
-                self.clients.remove(invite);
-            }
-        }
     }
 
     /// Section 17.1.3: "the same value of the branch parameter in the top Via header field as
@@ -332,7 +243,7 @@ impl Transactions {
         (running && client.is_method(response)).then_some(index)
     }
 
-    fn client_id(&self, index: u32) -> ClientId {
+    pub(super) fn client_id(&self, index: u32) -> ClientId {
         ClientId {
             index,
             generation: self.clients.generation(index),
@@ -355,7 +266,13 @@ enum After {
 }
 
 impl Client {
-    fn new(machine: Machine, random: u64) -> Self {
+    /// How many octets it keeps.
+    #[cfg(test)]
+    pub(super) fn octets(&self) -> usize {
+        self.request.len()
+    }
+
+    pub(super) fn new(machine: Machine, random: u64) -> Self {
         Self {
             machine,
             method: Method::Other,
@@ -369,7 +286,7 @@ impl Client {
     }
 
     /// Enters the figure: the request goes out for the first time.
-    fn start(&mut self, wire: &mut dyn Wire, id: ClientId, tools: &mut Tools) {
+    pub(super) fn start(&mut self, wire: &mut dyn Wire, id: ClientId, tools: &mut Tools) {
         let reliable = self.is_reliable();
         let actions = if self.method == Method::Invite {
             let Step { next, actions } = invite_client::start(reliable);

@@ -17,6 +17,7 @@
 //! reported ([`Event::ServerFailed`]) and not tried again at the sent-by address.
 
 mod branch;
+mod cancel;
 mod client;
 mod compose;
 mod key;
@@ -207,7 +208,7 @@ impl Transactions {
             limit,
             random,
             keyer,
-            index: HashTable::new(),
+            index: HashTable::with_capacity(expected),
             servers: Slab::new(expected),
             clients: Slab::new(expected),
             tools: Tools {
@@ -343,5 +344,5 @@ impl Schedule {
 
 /// Marks a server's tag, in the generation's half.
 const SERVER_SIDE: u32 = 1 << 31;
-/// Entries for which address space is reserved at the start.
-const RESERVED: usize = 1 << 16;
+/// Entries for which address space is reserved at the start, so that no growth copies them.
+const RESERVED: usize = 1 << 18;

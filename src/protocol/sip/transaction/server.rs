@@ -253,6 +253,12 @@ impl Transactions {
 }
 
 impl Server {
+    /// How many octets it keeps.
+    #[cfg(test)]
+    pub(super) fn octets(&self) -> usize {
+        self.request.len() + self.response.len()
+    }
+
     /// The table's answer: what to do, and whether it is over then. Moves the state and drops
     /// what the new one does not need.
     fn step(&mut self, input: Input) -> Option<(&'static [Action], bool)> {

@@ -1,1 +1,0 @@
-//! Machines driven by messages and time.
