@@ -4,7 +4,7 @@
 use super::latch::{Latch, NOWHERE, Phase};
 use super::stats::Stats;
 use crate::protocol::rtp;
-use shards::Slot;
+use shards::{Slot, Time};
 use std::net::SocketAddr;
 
 /// What is received on one slot, and where it goes.
@@ -36,8 +36,10 @@ pub struct Flow {
     pub sequence_offset: u16,
     /// Added to each timestamp.
     pub timestamp_offset: u32,
-    /// Set as SSRC.
+    /// Set as SSRC; of a built-in service, its own.
     pub ssrc: u32,
+    /// Of an echo: when the next packet may go back.
+    pub paced: Time,
     /// Payload types whose clock is not 8,000 Hz.
     pub clocks: Clocks,
     /// Who may be the source.
@@ -95,6 +97,7 @@ impl Flow {
         sequence_offset: 0,
         timestamp_offset: 0,
         ssrc: 0,
+        paced: Time::ZERO,
         clocks: Clocks::NONE,
         latch: Latch::NOWHERE,
         stats: Stats::NONE,

@@ -149,7 +149,8 @@ mod tests {
         let sdp = "192.168.1.5:4000";
         let nat = "203.0.113.9";
         // (candidate, sources in order, what each means)
-        let table: &[(Option<&str>, &[(&str, Heard)])] = &[
+        type Case<'a> = (Option<&'a str>, &'a [(&'a str, Heard)]);
+        let table: &[Case<'_>] = &[
             // SDP shows the signalling's address: nothing is ever learnt, not even another port.
             (
                 None,

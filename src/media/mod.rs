@@ -1,14 +1,24 @@
 //! What happens to audio: ports, flows, latching, relay, negotiation, built-in services.
 //!
 //! [`Media`] is a shard's media plane, one owner, sans-IO. Signalling decides in [`Media::offer`]
-//! and [`Media::answer`] (RFC 3264) and writes flat [`flow::Flow`] records; [`Media::packet`]
+//! and [`Media::answer`] (RFC 3264), which write flat [`flow::Flow`] records; [`Media::packet`]
 //! reads one record for each packet.
 
+mod call;
+pub mod codec;
+mod echo;
 pub mod flow;
 pub mod latch;
+mod local;
+mod music;
+mod negotiate;
 pub mod ports;
+mod relay;
 pub mod stats;
-pub mod types;
+#[cfg(test)]
+mod tests;
+mod types;
+mod watch;
 
 pub use ports::OwnSockets;
 pub use types::{
@@ -17,109 +27,82 @@ pub use types::{
 };
 
 use crate::config::plan;
-use shards::{MediaSlice, OpenError, Outbox, Slot, Time, Verdict};
-use std::net::SocketAddr;
+use call::Calls;
+use flow::Flows;
+use music::Music;
+use ports::Ports;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use shards::{MediaSlice, OpenError, Slot, Time};
+use std::net::IpAddr;
+use std::time::Duration;
 
 /// Opens a slot's socket: [`shards::Host::open_media`] behind a closure.
 pub type Open<'a> = &'a mut dyn FnMut(Slot) -> Result<(), OpenError>;
 
 /// A shard's flows and ports.
 pub struct Media {
+    flows: Flows,
+    calls: Calls,
+    ports: Ports,
+    music: Music,
     counters: MediaCounters,
+    /// Where a leg gets its ports when its listener names no address.
+    addresses: Vec<IpAddr>,
+    /// Each bound address with what descriptions show instead.
+    advertised: Vec<(IpAddr, IpAddr)>,
+    learn: plan::Learn,
+    timeout: Duration,
+    sweep: watch::Sweep,
+    random: ChaCha8Rng,
+    /// The time of the latest call that named one.
+    now: Time,
+    /// A description while it is written.
+    scratch: Vec<u8>,
 }
 
 impl Media {
     /// A media plane over `slice`.
     #[must_use]
-    pub fn new(_slice: MediaSlice, _plan: &plan::Media, _limits: MediaLimits) -> Self {
+    pub fn new(slice: MediaSlice, plan: &plan::Media, limits: MediaLimits) -> Self {
+        let mut random = ChaCha8Rng::from_seed(limits.seed);
+        let mut counters = MediaCounters::default();
+        let flows = Flows::new(slice.slots());
+        let mut ports = Ports::new(slice, plan.quarantine, limits.own, random.next_u32());
+        ports.expire(Time::ZERO, &mut counters); // sets the gauges
+        let shown = plan.advertised.iter().copied();
         Self {
-            counters: MediaCounters::default(),
+            flows,
+            calls: Calls::new(limits.calls),
+            ports,
+            music: Music::new(),
+            counters,
+            addresses: plan.addresses.clone(),
+            advertised: plan.addresses.iter().copied().zip(shown).collect(),
+            learn: plan.learn,
+            timeout: plan.timeout,
+            sweep: watch::Sweep::default(),
+            random,
+            now: Time::ZERO,
+            scratch: Vec::new(),
         }
     }
 
-    /// One received datagram: the hot path.
-    pub fn packet(&mut self, _now: Time, _slot: Slot, _from: SocketAddr, _packet: &mut [u8]) -> Verdict {
-        Verdict::Drop
-    }
-
-    /// A datagram that [`Media::packet`] called odd.
-    pub fn odd(&mut self, _now: Time, _out: &mut Outbox, _slot: Slot, _from: SocketAddr, _packet: &mut [u8]) {}
-
-    /// Takes an offer from one side and appends the offer for the other to `out`.
-    /// # Errors
-    /// [`MediaError`]; then nothing has changed, all new ports are free again, `out` is as before.
-    #[expect(clippy::too_many_arguments, reason = "the seam")]
-    pub fn offer(
-        &mut self,
-        _now: Time,
-        _ports: Open<'_>,
-        _call: &mut CallMedia,
-        _from: Side,
-        _sdp: &[u8],
-        _seen: Seen<'_>,
-        _out: &mut Vec<u8>,
-    ) -> Result<(), MediaError> {
-        Err(MediaError::Exhausted)
-    }
-
-    /// Takes the answer to the pending (or last) offer and appends the answer for the other side
-    /// to `out`; flows are live from here, also for an early answer.
-    /// # Errors
-    /// [`MediaError`]; then nothing has changed and `out` is as before.
-    pub fn answer(
-        &mut self,
-        _now: Time,
-        _call: &mut CallMedia,
-        _from: Side,
-        _sdp: &[u8],
-        _seen: Seen<'_>,
-        _out: &mut Vec<u8>,
-    ) -> Result<(), MediaError> {
-        Err(MediaError::NoOffer)
-    }
-
-    /// The pending offer came to nothing: back to what was agreed.
-    pub fn reject(&mut self, _call: &mut CallMedia) {}
-
-    /// A built-in service answers `sdp` (side A is the peer), or makes an offer when `sdp` is
-    /// empty (its answer comes through [`Media::answer`] from side A; `out` stays empty then).
-    /// # Errors
-    /// As [`Media::offer`]; [`MediaError::NoCodec`] when nothing offered can be served (488).
-    #[expect(clippy::too_many_arguments, reason = "the seam")]
-    pub fn answer_local(
-        &mut self,
-        _now: Time,
-        _ports: Open<'_>,
-        _call: &mut CallMedia,
-        _service: Service,
-        _sdp: &[u8],
-        _seen: Seen<'_>,
-        _out: &mut Vec<u8>,
-    ) -> Result<(), MediaError> {
-        Err(MediaError::NoCodec)
-    }
-
-    /// Ends a call's media: ports into quarantine, figures for the CDR. Must be called for every
-    /// call that had an offer.
-    pub fn release(&mut self, _now: Time, _call: &mut CallMedia) -> MediaReport {
-        MediaReport::default()
-    }
-
     /// What comes back in events about this call.
-    pub fn set_user(&mut self, _call: &CallMedia, _user: u64) {}
-
-    /// When [`Media::expire`] wants to be called next.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Time> {
-        None
+    pub fn set_user(&mut self, call: &CallMedia, user: u64) {
+        if let Some(call) = self.calls.get_mut(call) {
+            call.user = user;
+        }
     }
-
-    /// The deadline has come: music, silence, quarantine.
-    pub fn expire(&mut self, _now: Time, _out: &mut Outbox, _events: &mut Vec<MediaEvent>) {}
 
     /// Counters and gauges.
     #[must_use]
     pub fn counters(&self) -> &MediaCounters {
         &self.counters
+    }
+
+    /// Numeric, and small enough for peers that keep it in 32 bits.
+    fn session_id(&mut self) -> u64 {
+        u64::from(self.random.next_u32() >> 1) + 1
     }
 }
