@@ -1,5 +1,5 @@
 //! The web page over an appliance that only looks alive, to work on the page:
-//! `cargo run --example web_demo [ADDRESS]`, then open the printed link.
+//! `cargo run --example web_demo [ADDRESS [idle]]`, then open the printed link.
 
 #[path = "../tests/web/fake.rs"]
 mod fake;

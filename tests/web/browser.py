@@ -228,6 +228,7 @@ class Checks:
         for width in [1280, 390]:
             for dark in [False, True]:
                 self.shape(width, dark)
+                self.d.run("document.activeElement.blur(); scrollTo(0, 0);")
                 shot = self.d.devtools("Page.captureScreenshot", format="png", captureBeyondViewport=True)
                 name = f"{'dark' if dark else 'light'}-{width}.png"
                 with open(os.path.join(self.o.screenshots, name), "wb") as file:

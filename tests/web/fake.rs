@@ -20,6 +20,8 @@ pub(crate) struct Fake {
     /// Number of the shard that does not answer; `u64::MAX` for none.
     pub(crate) silent: AtomicU64,
     pub(crate) draining: AtomicBool,
+    /// Nothing happens: no calls, no phones.
+    pub(crate) idle: AtomicBool,
     pub(crate) ended: Mutex<Vec<String>>,
     pub(crate) panicked: AtomicU64,
 }
@@ -58,6 +60,7 @@ impl Fake {
             last: Mutex::new(Instant::now()),
             silent: AtomicU64::new(u64::MAX),
             draining: AtomicBool::new(false),
+            idle: AtomicBool::new(false),
             ended: Mutex::default(),
             panicked: AtomicU64::new(0),
         }
@@ -116,7 +119,10 @@ impl Backend for Fake {
         let silent = self.silent.load(Ordering::Relaxed);
         let mut shards = self.shards.lock().unwrap();
         let snapshot = |(n, figures): (usize, &mut ShardFigures)| {
-            Self::live(figures, seconds, passed, n as f64 * 1.3);
+            figures.media.ports_free = 10_000;
+            if !self.idle.load(Ordering::Relaxed) {
+                Self::live(figures, seconds, passed, n as f64 * 1.3);
+            }
             let figures = (n as u64 != silent).then(|| Box::new(figures.clone()));
             ShardSnapshot {
                 shard: n as u16,
@@ -148,12 +154,12 @@ impl Backend for Fake {
                 } else {
                     format!("sip:{}@127.0.0.1", 1001 + n)
                 },
-                to: if n % 4 == 0 {
+                to: if n.is_multiple_of(4) {
                     "sip:9196@127.0.0.1".into()
                 } else {
                     format!("sip:{}@127.0.0.1", 1101 + n)
                 },
-                mode: if n % 4 == 0 { "service" } else { "b2bua" },
+                mode: if n.is_multiple_of(4) { "service" } else { "b2bua" },
                 media: "relay",
                 started: unix_millis() - seconds * 1000 - 2000,
                 answered: answered.then(|| unix_millis() - seconds * 1000),
