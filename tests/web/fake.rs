@@ -66,6 +66,10 @@ impl Fake {
         }
     }
 
+    fn shown(&self, rows: u64) -> u64 {
+        if self.idle.load(Ordering::Relaxed) { 0 } else { rows }
+    }
+
     fn live(figures: &mut ShardFigures, seconds: f64, passed: f64, phase: f64) {
         let load = wave(seconds, phase);
         let calls = (load * 220.0) as u64 + 1;
@@ -176,7 +180,7 @@ impl Backend for Fake {
                 },
             }
         };
-        (0..12)
+        (0..self.shown(12))
             .map(row)
             .filter(|row| !ended.contains(&row.id))
             .take(limit)
@@ -201,7 +205,7 @@ impl Backend for Fake {
                 "baresip v1.0.0 (x86_64/Linux)".into()
             },
         };
-        (0..60)
+        (0..self.shown(60))
             .map(row)
             .filter(|row| row.aor.starts_with(prefix))
             .take(limit)
