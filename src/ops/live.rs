@@ -93,10 +93,10 @@ pub struct Point {
     pub at: u64,
     /// Calls.
     pub calls: u64,
-    /// Requests a second.
-    pub requests: f64,
-    /// RTP packets a second.
-    pub rtp: f64,
+    /// Requests a second; `None` in the first second.
+    pub requests: Option<f64>,
+    /// RTP packets a second; `None` in the first second.
+    pub rtp: Option<f64>,
     /// 99th percentile of set-up, milliseconds.
     pub setup_p99_ms: Option<f64>,
 }
@@ -125,6 +125,7 @@ pub struct Live {
 impl Live {
     /// The figures of `view`; rates are against the view of the last call.
     pub fn tick(&mut self, view: Arc<View>, draining: bool) -> Figures {
+        let comparable = self.before.is_some();
         let before = self.before.replace(view.clone()).unwrap_or_else(|| view.clone());
         let seconds = (view.at.saturating_sub(before.at) as f64 / 1e3).max(0.001);
         let rate =
@@ -162,8 +163,8 @@ impl Live {
         self.history.push_back(Point {
             at: figures.at,
             calls: figures.calls.total,
-            requests: figures.requests_per_second,
-            rtp: figures.rtp_per_second,
+            requests: comparable.then_some(figures.requests_per_second),
+            rtp: comparable.then_some(figures.rtp_per_second),
             setup_p99_ms: figures.setup_p99_ms,
         });
         figures

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Looks at a running appliance's web page with headless Chromium.
 
-    browser.py --url http://127.0.0.1:8080 --token-file ringfort-data/http-token [--screenshots DIR]
+    browser.py --url http://127.0.0.1:8080 --token-file ringfort-data/token [--screenshots DIR]
                [--expect-aor '<script>alert(1)</script>']
 
 Needs chromium and chromedriver (Debian: chromium, chromium-driver) and nothing else. Prints what
@@ -143,6 +143,7 @@ class Checks:
     def page(self):
         d = self.d
         d.wait("health", "return ['ok','draining','degraded'].includes(document.querySelector('#health').textContent)")
+        d.wait("figures", "return document.querySelector('#calls').textContent !== '–'")
         d.wait("a shard's row", "return document.querySelector('#shards tbody tr')")
         for css in ["header", "main", "footer", "h1", "#live-calls thead th[scope=col]", "#bindings thead th[scope=col]"]:
             assert d.run("return !!document.querySelector(arguments[0])", css), f"no {css}"
@@ -198,6 +199,7 @@ class Checks:
 
     def shape(self, width, dark=False):
         self.d.devtools("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        self.d.devtools("Emulation.setScrollbarsHidden", hidden=True)
         self.d.devtools("Emulation.setEmulatedMedia",
                         features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         time.sleep(1.2)  # one event, so that the charts are drawn anew
@@ -228,6 +230,7 @@ class Checks:
         for width in [1280, 390]:
             for dark in [False, True]:
                 self.shape(width, dark)
+                self.d.run("document.activeElement.blur(); scrollTo(0, 0);")
                 shot = self.d.devtools("Page.captureScreenshot", format="png", captureBeyondViewport=True)
                 name = f"{'dark' if dark else 'light'}-{width}.png"
                 with open(os.path.join(self.o.screenshots, name), "wb") as file:

@@ -20,6 +20,8 @@ pub(crate) struct Fake {
     /// Number of the shard that does not answer; `u64::MAX` for none.
     pub(crate) silent: AtomicU64,
     pub(crate) draining: AtomicBool,
+    /// Nothing happens: no calls, no phones.
+    pub(crate) idle: AtomicBool,
     pub(crate) ended: Mutex<Vec<String>>,
     pub(crate) panicked: AtomicU64,
 }
@@ -58,9 +60,14 @@ impl Fake {
             last: Mutex::new(Instant::now()),
             silent: AtomicU64::new(u64::MAX),
             draining: AtomicBool::new(false),
+            idle: AtomicBool::new(false),
             ended: Mutex::default(),
             panicked: AtomicU64::new(0),
         }
+    }
+
+    fn shown(&self, rows: u64) -> u64 {
+        if self.idle.load(Ordering::Relaxed) { 0 } else { rows }
     }
 
     fn live(figures: &mut ShardFigures, seconds: f64, passed: f64, phase: f64) {
@@ -116,7 +123,10 @@ impl Backend for Fake {
         let silent = self.silent.load(Ordering::Relaxed);
         let mut shards = self.shards.lock().unwrap();
         let snapshot = |(n, figures): (usize, &mut ShardFigures)| {
-            Self::live(figures, seconds, passed, n as f64 * 1.3);
+            figures.media.ports_free = 10_000;
+            if !self.idle.load(Ordering::Relaxed) {
+                Self::live(figures, seconds, passed, n as f64 * 1.3);
+            }
             let figures = (n as u64 != silent).then(|| Box::new(figures.clone()));
             ShardSnapshot {
                 shard: n as u16,
@@ -148,12 +158,12 @@ impl Backend for Fake {
                 } else {
                     format!("sip:{}@127.0.0.1", 1001 + n)
                 },
-                to: if n % 4 == 0 {
+                to: if n.is_multiple_of(4) {
                     "sip:9196@127.0.0.1".into()
                 } else {
                     format!("sip:{}@127.0.0.1", 1101 + n)
                 },
-                mode: if n % 4 == 0 { "service" } else { "b2bua" },
+                mode: if n.is_multiple_of(4) { "service" } else { "b2bua" },
                 media: "relay",
                 started: unix_millis() - seconds * 1000 - 2000,
                 answered: answered.then(|| unix_millis() - seconds * 1000),
@@ -170,7 +180,7 @@ impl Backend for Fake {
                 },
             }
         };
-        (0..12)
+        (0..self.shown(12))
             .map(row)
             .filter(|row| !ended.contains(&row.id))
             .take(limit)
@@ -195,7 +205,7 @@ impl Backend for Fake {
                 "baresip v1.0.0 (x86_64/Linux)".into()
             },
         };
-        (0..60)
+        (0..self.shown(60))
             .map(row)
             .filter(|row| row.aor.starts_with(prefix))
             .take(limit)

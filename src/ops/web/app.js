@@ -13,6 +13,7 @@ let past = [];
 let lastHeard = 0;
 let lastAt = 0;
 let prefix = "";
+let usersShown = false;
 
 function text(id, value) {
   const node = byId(id);
@@ -190,7 +191,9 @@ function showFigures(f) {
 
 function addPoint(f) {
   if (past.length && past[past.length - 1].at >= f.at) return;
-  past.push({ at: f.at, calls: f.calls.total, requests: f.requests_per_second, rtp: f.rtp_per_second, setup_p99_ms: f.setup_p99_ms });
+  past.push({
+    at: f.at, calls: f.calls.total, requests: f.requests_per_second, rtp: f.rtp_per_second, setup_p99_ms: f.setup_p99_ms,
+  });
   if (past.length > HISTORY) past.shift();
 }
 
@@ -285,7 +288,14 @@ function connect() {
   on("history", (points) => { past = points.slice(-HISTORY); drawCharts(); });
   on("figures", (f) => { total = f.registrations; addPoint(f); showFigures(f); drawCharts(); });
   on("calls", showCalls);
-  on("registrations", (rows) => { if (prefix) search(); else showRegistrations(rows, total); });
+  on("registrations", (rows) => {
+    if (prefix) search();
+    else showRegistrations(rows, total);
+    if (about && about.demonstration && !usersShown) {
+      usersShown = true;
+      showUsers();
+    }
+  });
   // A refusal (signed out, too many browsers) ends the source for good; a lost connection does not.
   source.addEventListener("error", () => {
     if (source.readyState !== EventSource.CLOSED) return;
@@ -322,6 +332,8 @@ async function showUsers() {
     td.append(button);
   };
   table("users", users, (u) => u.name, (u) => [u.name, u.password || "", copy(u)], ["", "mono", "action"]);
+  // Who has no phone yet wants this first; later the figures are of more interest.
+  if (byId("bindings").tBodies[0].rows.length < 2) byId("main").insertBefore(byId("demo"), byId("shards-title").parentNode);
   byId("demo").hidden = false;
 }
 
@@ -335,9 +347,9 @@ async function begin() {
   const answer = await ask("/api/about").catch(() => null);
   if (!answer || !answer.ok) return;
   about = await answer.json();
-  text("version", about.revision ? `${about.version} (${about.revision.slice(0, 8)})` : about.version);
+  text("version", about.version);
+  byId("version").title = about.revision;
   text("listeners", about.listeners.join("  "));
-  if (about.demonstration) await showUsers();
 }
 
 begin();
