@@ -232,3 +232,91 @@ impl Open {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    const DAY: Wall = Wall(1_735_689_600_000);
+    const FILE: &str = "cdr/2025-01-01.jsonl";
+
+    fn writer(data: &Path) -> CdrWriter {
+        CdrWriter::new(data, Arc::new(Counters::default()))
+    }
+
+    fn add(writer: &mut CdrWriter, line: &str) {
+        writer.add(&Record {
+            ended: DAY,
+            line: line.into(),
+        });
+    }
+
+    /// `/dev/full` answers every write with "no space left on device".
+    #[test]
+    fn a_full_disk_is_waited_out() {
+        let data = tempfile::tempdir().unwrap();
+        fs::create_dir(data.path().join("cdr")).unwrap();
+        symlink("/dev/full", data.path().join(FILE)).unwrap();
+        let mut cdr = writer(data.path());
+        let start = Instant::now();
+        add(&mut cdr, "one");
+        cdr.work(start);
+        assert_eq!(cdr.counters.cdr_errors.load(Ordering::Relaxed), 1);
+        assert_eq!(cdr.due(), Some(start + RETRY_AFTER));
+        add(&mut cdr, "two");
+        cdr.work(start + RETRY_AFTER / 2);
+        assert_eq!(
+            cdr.counters.cdr_errors.load(Ordering::Relaxed),
+            1,
+            "not tried before its time"
+        );
+        cdr.work(start + RETRY_AFTER);
+        assert_eq!(cdr.counters.cdr_errors.load(Ordering::Relaxed), 2);
+        assert_eq!(cdr.counters.cdr_waiting.load(Ordering::Relaxed), 2);
+        fs::remove_file(data.path().join(FILE)).unwrap();
+        cdr.work(start + RETRY_AFTER * 2);
+        assert_eq!(fs::read_to_string(data.path().join(FILE)).unwrap(), "one\ntwo\n");
+        assert_eq!(cdr.counters.cdr_waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(cdr.counters.cdr_written.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn memory_is_bounded_while_the_disk_refuses() {
+        let data = tempfile::tempdir().unwrap();
+        fs::write(data.path().join("cdr"), "a file where the folder should be").unwrap();
+        let mut cdr = writer(data.path());
+        let line = "x".repeat(100_000);
+        let mut taken = 0;
+        while cdr.accepts() {
+            add(&mut cdr, &line);
+            cdr.work(Instant::now());
+            taken += 1;
+        }
+        assert!(taken * line.len() <= WAITING_OCTETS + line.len());
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_spoils_no_other() {
+        let data = tempfile::tempdir().unwrap();
+        fs::create_dir(data.path().join("cdr")).unwrap();
+        fs::write(data.path().join(FILE), "whole\ncu").unwrap();
+        let mut cdr = writer(data.path());
+        add(&mut cdr, "next");
+        cdr.finish(Instant::now());
+        assert_eq!(fs::read_to_string(data.path().join(FILE)).unwrap(), "whole\ncu\nnext\n");
+    }
+
+    #[test]
+    fn it_is_synchronised_within_a_second() {
+        let data = tempfile::tempdir().unwrap();
+        let mut cdr = writer(data.path());
+        let start = Instant::now();
+        add(&mut cdr, "one");
+        cdr.work(start);
+        assert!(cdr.due().is_some_and(|due| due < start + Duration::from_secs(1)));
+        cdr.work(start + SYNC_EVERY);
+        assert_eq!(cdr.due(), None);
+    }
+}
