@@ -19,7 +19,7 @@ def run(bench):
     users = sipp.users_file(users_csv, count)
     server = servers.ringfort(bench, users=users)
     try:
-        _, result = register.measure(bench, server.sip_port, server.process, users_csv, count, 3000)
+        _, result = register.measure(bench, server.sip_port, server.process, users_csv, count, 2000)
         register.check(figures, "ringfort", result, count)
         server.stop()
         for _ in range(max(bench.repeats, 3)):

@@ -221,3 +221,49 @@ impl Load {
 fn realtime_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_REALTIME).map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Legs that send straight to each other; `wrong` crosses two calls.
+    fn legs(calls: u32, wrong: bool) -> Vec<(u32, [Leg; 2])> {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let sockets: Vec<UdpSocket> = (0..calls * 2).map(|_| leg_socket(any).unwrap()).collect();
+        let address = |index: usize| sockets[index % sockets.len()].local_addr().unwrap();
+        let shift = if wrong { 2 } else { 0 };
+        let relays: Vec<SocketAddr> = (0..sockets.len()).map(|index| address((index ^ 1) + shift)).collect();
+        let mut legs = sockets
+            .into_iter()
+            .zip(relays)
+            .map(|(socket, relay)| Leg { socket, relay });
+        (0..calls)
+            .map(|call| (call, [legs.next().unwrap(), legs.next().unwrap()]))
+            .collect()
+    }
+
+    const PACE: Pace = Pace {
+        run: 9,
+        warm_up: 2,
+        measured: 10,
+        tick: Duration::from_millis(1),
+    };
+
+    #[test]
+    fn counts_every_packet_once() {
+        let report = run(legs(3, false), PACE, Instant::now()).unwrap();
+        assert_eq!((report.sent, report.received, report.lost()), (60, 60, 0));
+        assert_eq!((report.crosstalk, report.duplicates, report.damaged), (0, 0, 0));
+        assert!(
+            report.latency.max() < 1_000_000_000,
+            "kernel receive times are near the send times"
+        );
+    }
+
+    #[test]
+    fn sees_packets_of_another_call() {
+        let report = run(legs(2, true), PACE, Instant::now()).unwrap();
+        assert_eq!(report.received, 0);
+        assert_eq!(report.crosstalk, 48);
+    }
+}

@@ -61,8 +61,8 @@ class Ringfort:
         line = read_line(self.process.child.stdout, "ready ", seconds, self.process.running)
         took = time.monotonic() - begin
         if line is None:
-            self.process.stop(2)
-            raise RuntimeError(f"no ready line within {seconds} s; log:\n{self.process.tail()}")
+            code = self.process.stop(2)
+            raise RuntimeError(f"no ready line after {took:.1f} s, exit code {code}; log:\n{self.process.tail()}")
         self.ready = line
         return took
 

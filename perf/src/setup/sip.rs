@@ -243,9 +243,16 @@ impl Calls {
                 let ack = self.in_dialog(index, "ACK", 1)?;
                 send(&self.caller, &ack, self.plan.server)?;
             }
-            // The ACK of a final failure belongs to the INVITE's transaction; the server under
-            // test repeats its answer until it gives up, which costs nothing here.
-            ("INVITE", 300..) if state == State::Inviting => self.calls[index].state = State::Failed,
+            ("INVITE", 300..) => {
+                // RFC 3261 17.1.1.3: in the INVITE's transaction, so with its branch and its URI.
+                let call = &mut self.calls[index];
+                let to = header(text, "To", "t").unwrap_or("");
+                let ack = ack_of_failure(&call.request, to);
+                if state == State::Inviting {
+                    call.state = State::Failed;
+                }
+                send(&self.caller, &ack, self.plan.server)?;
+            }
             ("BYE", 200..) if state == State::Ending => self.calls[index].state = State::Over,
             _ => {}
         }
@@ -341,6 +348,25 @@ fn send(socket: &UdpSocket, text: &str, to: SocketAddr) -> io::Result<()> {
     socket.send_to(text.as_bytes(), to).map(drop)
 }
 
+/// The INVITE's own lines, with another method, the answer's To and no body.
+fn ack_of_failure(invite: &str, to: &str) -> String {
+    let head = invite.split_once("\r\n\r\n").map_or(invite, |(head, _)| head);
+    let mut out = String::new();
+    for line in head.lines() {
+        let name = line.split(':').next().unwrap_or("");
+        match name {
+            "Contact" | "Content-Type" | "Content-Length" => continue,
+            "To" => out.push_str(&format!("To: {to}")),
+            "CSeq" => out.push_str("CSeq: 1 ACK"),
+            _ if line.starts_with("INVITE ") => out.push_str(&line.replacen("INVITE", "ACK", 1)),
+            _ => out.push_str(line),
+        }
+        out.push_str("\r\n");
+    }
+    out.push_str("Content-Length: 0\r\n\r\n");
+    out
+}
+
 /// The six digits after `prefix` in the user part of a URI.
 fn index_in(uri: &str, prefix: &str) -> Option<usize> {
     let user = uri.split_once("sip:")?.1.split('@').next()?;
@@ -365,4 +391,49 @@ fn uri_of(contact: &str) -> String {
     inner
         .unwrap_or_else(|| contact.split(';').next().unwrap_or(contact))
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::open_pairs;
+
+    #[test]
+    fn calls_its_own_called_phone() {
+        let callee = UdpSocket::bind("127.0.0.1:0")
+            .and_then(|socket| socket.local_addr())
+            .unwrap();
+        let pairs = open_pairs(callee.ip(), 20).unwrap();
+        let plan = Plan {
+            server: callee,
+            callee,
+            prefix: "7".into(),
+            per_second: 1000,
+        };
+        let mut calls = Calls::new(plan, 1, &pairs).unwrap();
+        let relays = calls.establish().unwrap();
+        for (relay, [a, b]) in relays.iter().zip(&pairs) {
+            // No relay in between: each leg is shown the other one.
+            assert_eq!(*relay, Some([b.local_addr().unwrap(), a.local_addr().unwrap()]));
+        }
+        assert_eq!((calls.hang_up().unwrap(), calls.dropped), (20, 0));
+    }
+
+    #[test]
+    fn a_failure_is_acknowledged_in_its_transaction() {
+        let invite = "INVITE sip:7@h SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9\r\nTo: <sip:7@h>\r\nCSeq: 1 INVITE\r\n\
+            Content-Length: 3\r\n\r\nv=0";
+        let ack = "ACK sip:7@h SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9\r\nTo: <sip:7@h>;tag=1\r\nCSeq: 1 ACK\r\n\
+            Content-Length: 0\r\n\r\n";
+        assert_eq!(ack_of_failure(invite, "<sip:7@h>;tag=1"), ack);
+    }
+
+    #[test]
+    fn numbers_carry_the_index() {
+        assert_eq!(index_in("sip:7000123@127.0.0.1:5060", "7"), Some(123));
+        assert_eq!(index_in("<sip:7000123@h>;tag=x", "7"), Some(123));
+        assert_eq!(index_in("sip:700012@h", "7"), None);
+        assert_eq!(index_after("rtpload-9-call-17", "-call-"), Some(17));
+        assert_eq!(uri_of("\"x\" <sip:a@b;c=d>;e"), "sip:a@b;c=d");
+    }
 }
