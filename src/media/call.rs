@@ -183,6 +183,13 @@ impl Calls {
         self.free.push(handle.index - 1);
     }
 
+    pub(super) fn get(&self, handle: &CallMedia) -> Option<&Call> {
+        let index = handle.index.checked_sub(1)? as usize;
+        self.table
+            .get(index)
+            .filter(|call| call.used && call.generation == handle.generation)
+    }
+
     pub(super) fn get_mut(&mut self, handle: &CallMedia) -> Option<&mut Call> {
         let index = handle.index.checked_sub(1)? as usize;
         self.table

@@ -71,6 +71,19 @@ impl Media {
         report
     }
 
+    /// The figures of a live call so far; `None` when it has no media.
+    #[must_use]
+    pub fn report(&self, call: &CallMedia) -> Option<MediaReport> {
+        let record = self.calls.get(call)?;
+        let mut report = MediaReport::default();
+        let live = record.streams.iter().enumerate().filter(|(_, stream)| stream.was_live);
+        for (place, (line, stream)) in report.streams.iter_mut().zip(live) {
+            *place = stream_report(&self.flows, stream, line);
+            report.count += 1;
+        }
+        Some(report)
+    }
+
     fn inspect(&mut self, now: Time, place: usize, events: &mut Vec<MediaEvent>) {
         let Some(call) = self.calls.at(place) else { return };
         let mut latest = call.since;

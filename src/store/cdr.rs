@@ -99,14 +99,9 @@ impl CdrWriter {
             });
         }
         if let Some(group) = self.waiting.back_mut() {
-            debug_assert!(!record.line.contains(&b'\n'), "a call record is one line");
-            let one_line = record
-                .line
-                .iter()
-                .map(|octet| if matches!(octet, b'\n' | b'\r') { b' ' } else { *octet });
-            group.octets.extend(one_line);
+            group.octets.extend_from_slice(&record.line);
             group.octets.push(b'\n');
-            group.records += 1;
+            group.records += record.line.split(|&octet| octet == b'\n').count() as u64;
             self.waiting_octets += record.line.len() + 1;
         }
     }

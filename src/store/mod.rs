@@ -176,8 +176,8 @@ impl Store {
         let _ = self.shared.commands.try_send(Command::LogClosed { shard, serial });
     }
 
-    /// Hands over one call record: a line without its line end, filed under the UTC day of
-    /// `ended`. Never blocks.
+    /// Hands over one call record, or several with line ends between them, filed under the UTC day
+    /// of `ended`; the last has no line end. Never blocks.
     /// # Errors
     /// [`Full`] when the disk has refused for so long that the bounded memory is used up; counted.
     pub fn cdr(&self, ended: Wall, line: impl Into<Vec<u8>>) -> Result<(), Full> {

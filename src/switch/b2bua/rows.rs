@@ -40,7 +40,7 @@ impl B2bua {
             let mut id = Vec::new();
             write_id(&mut id, shard, b'b', at);
             let text = |place| String::from_utf8_lossy(call.text(place)).into_owned();
-            let [from_caller, from_callee] = super::super::core::stream_rows(None);
+            let [from_caller, from_callee] = super::super::core::stream_rows(media.report(&call.media).as_ref());
             let since = call.answered.map_or(call.began, |(at, _)| at);
             let _ = wall;
             Some(CallRow {
