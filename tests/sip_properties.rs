@@ -169,7 +169,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
             any::<u8>(),
             any::<prop::sample::Index>(),
         ),
-        1..6,
+        1..4,
     );
     (0..GOOD.len(), edits).prop_map(|(which, edits)| {
         let mut bytes = GOOD[which].as_bytes().to_vec();

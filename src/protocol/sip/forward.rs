@@ -3,7 +3,7 @@
 
 use super::list::Values;
 use super::name::Name;
-use super::text::trim;
+use super::text::{is_uri, trim};
 use super::view::{Line, Message};
 use super::write::{
     Folds, must_amend, write_content_length, write_header, write_headers, write_name, write_number, write_top_via_line,
@@ -30,7 +30,7 @@ pub struct Forward<'a> {
     /// Says of each other line whether it is removed. Not asked about Via, Max-Forwards and
     /// Content-Length.
     pub remove: &'a dyn Fn(&Line<'_>) -> bool,
-    /// Headers added at the end. Values must hold no line ends.
+    /// Headers added at the end. Line ends in values become spaces.
     pub add: &'a [(&'a str, &'a [u8])],
     /// Replaces the body.
     pub body: Option<&'a [u8]>,
@@ -40,6 +40,10 @@ impl Forward<'_> {
     /// Appends the request as it is passed on. It always has a Content-Length, since it may
     /// leave on a stream.
     pub fn write(&self, out: &mut Vec<u8>, request: &Message<'_>) {
+        debug_assert!(
+            self.uri.iter().all(|&octet| is_uri(octet)),
+            "parse the URI before forwarding to it"
+        );
         out.extend_from_slice(request.method_text());
         out.push(b' ');
         out.extend_from_slice(self.uri);

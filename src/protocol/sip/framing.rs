@@ -49,3 +49,47 @@ fn body_length(head: &[u8]) -> Option<usize> {
     }
     length
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_and_single_line_ends() {
+        assert_eq!(frame(b"\r\n\r\nX"), Frame::KeepAlive { len: 4, reply: b"\r\n" });
+        assert_eq!(frame(b"\r\nX"), Frame::KeepAlive { len: 2, reply: b"" });
+        for more in [&b""[..], b"\r", b"\r\n", b"\r\n\r"] {
+            assert_eq!(frame(more), Frame::Partial, "{more:?}");
+        }
+    }
+
+    #[test]
+    fn lengths() {
+        assert_eq!(frame(b"X y\r\nl: 2\r\n\r\nabc"), Frame::Message { len: 15 });
+        assert_eq!(frame(b"X y\r\nl: 2\r\n\r\na"), Frame::Partial);
+        assert_eq!(
+            frame(b"X y\r\nContent-Length: 0\r\nl:0\r\n\r\n"),
+            Frame::Message { len: 31 }
+        );
+        for bad in [
+            &b"X y\r\n\r\n"[..],
+            b"X y\r\nl: -1\r\n\r\n",
+            b"X y\r\nl: 1\r\nl: 2\r\n\r\n",
+            b"X y\r\nl: 65537\r\n\r\n",
+        ] {
+            assert_eq!(frame(bad), Frame::Bad { len: bad.len() }, "{bad:?}");
+        }
+    }
+
+    /// A length hidden behind a lone CR or LF would be read differently by others.
+    #[test]
+    fn lone_line_ends_are_refused() {
+        for bad in [
+            &b"X y\nl: 2\r\n\r\n"[..],
+            b"X y\rl: 2\r\n\r\n",
+            b"X y\r\nA: b\nl: 0\r\nl: 2\r\n\r\n",
+        ] {
+            assert_eq!(frame(bad), Frame::Bad { len: bad.len() }, "{bad:?}");
+        }
+    }
+}

@@ -39,6 +39,12 @@ impl<'a> Iterator for Values<'a> {
 /// Where the first value ends: at a comma or at the end of the line. A backslash counts in
 /// quotes only; quotes do not count between angle brackets, where a URI is.
 fn value_end(line: &[u8]) -> usize {
+    // Most lines have no comma, or nothing before it that could hide it.
+    match memchr::memchr3(b',', b'"', b'<', line) {
+        None => return line.len(),
+        Some(index) if line.get(index) == Some(&b',') => return index,
+        Some(_) => {}
+    }
     let mut quoted = false;
     let mut angle = false;
     let mut escaped = false;

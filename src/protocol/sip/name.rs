@@ -79,98 +79,75 @@ impl Name {
         if let [letter] = text {
             return Name::compact(letter.to_ascii_lowercase());
         }
-        let candidates: &[(Name, &str)] = match text.len() {
-            2 => &[(Name::To, "To")],
-            3 => &[(Name::Via, "Via")],
-            4 => &[
-                (Name::From, "From"),
-                (Name::CSeq, "CSeq"),
-                (Name::Path, "Path"),
-                (Name::RSeq, "RSeq"),
-                (Name::RAck, "RAck"),
-                (Name::Date, "Date"),
-            ],
-            5 => &[(Name::Route, "Route"), (Name::Allow, "Allow"), (Name::Event, "Event")],
-            6 => &[
-                (Name::Accept, "Accept"),
-                (Name::MinSe, "Min-SE"),
-                (Name::Server, "Server"),
-                (Name::Reason, "Reason"),
-            ],
-            7 => &[
-                (Name::CallId, "Call-ID"),
-                (Name::Contact, "Contact"),
-                (Name::Expires, "Expires"),
-                (Name::Require, "Require"),
-                (Name::Privacy, "Privacy"),
-                (Name::Subject, "Subject"),
-                (Name::Warning, "Warning"),
-            ],
-            8 => &[
-                (Name::ReferTo, "Refer-To"),
-                (Name::Replaces, "Replaces"),
-                (Name::Identity, "Identity"),
-            ],
-            9 => &[
-                (Name::Supported, "Supported"),
-                (Name::Timestamp, "Timestamp"),
-                (Name::Diversion, "Diversion"),
-                (Name::CallInfo, "Call-Info"),
-            ],
-            10 => &[(Name::UserAgent, "User-Agent"), (Name::AlertInfo, "Alert-Info")],
-            11 => &[
-                (Name::MinExpires, "Min-Expires"),
-                (Name::Unsupported, "Unsupported"),
-                (Name::RetryAfter, "Retry-After"),
-                (Name::ReferredBy, "Referred-By"),
-                (Name::Geolocation, "Geolocation"),
-                (Name::MaxBreadth, "Max-Breadth"),
-            ],
-            12 => &[
-                (Name::MaxForwards, "Max-Forwards"),
-                (Name::RecordRoute, "Record-Route"),
-                (Name::ContentType, "Content-Type"),
-                (Name::AllowEvents, "Allow-Events"),
-                (Name::HistoryInfo, "History-Info"),
-            ],
-            13 => &[
-                (Name::Authorization, "Authorization"),
-                (Name::ProxyRequire, "Proxy-Require"),
-                (Name::ServiceRoute, "Service-Route"),
-                (Name::IdentityInfo, "Identity-Info"),
-            ],
-            14 => &[
-                (Name::ContentLength, "Content-Length"),
-                (Name::AcceptContact, "Accept-Contact"),
-                (Name::RejectContact, "Reject-Contact"),
-            ],
-            15 => &[
-                (Name::SessionExpires, "Session-Expires"),
-                (Name::RemotePartyId, "Remote-Party-ID"),
-            ],
-            16 => &[
-                (Name::WwwAuthenticate, "WWW-Authenticate"),
-                (Name::ContentEncoding, "Content-Encoding"),
-            ],
-            18 => &[
-                (Name::ProxyAuthenticate, "Proxy-Authenticate"),
-                (Name::SubscriptionState, "Subscription-State"),
-            ],
-            19 => &[
-                (Name::ProxyAuthorization, "Proxy-Authorization"),
-                (Name::PAssertedIdentity, "P-Asserted-Identity"),
-                (Name::ContentDisposition, "Content-Disposition"),
-                (Name::RequestDisposition, "Request-Disposition"),
-            ],
-            20 => &[(Name::PPreferredIdentity, "P-Preferred-Identity")],
+        let Some(first) = text.first().map(u8::to_ascii_lowercase) else {
+            return Name::Other;
+        };
+        let candidates: &[Name] = match (text.len(), first) {
+            (2, b't') => &[Name::To],
+            (3, b'v') => &[Name::Via],
+            (4, b'c') => &[Name::CSeq],
+            (4, b'd') => &[Name::Date],
+            (4, b'f') => &[Name::From],
+            (4, b'p') => &[Name::Path],
+            (4, b'r') => &[Name::RSeq, Name::RAck],
+            (5, b'a') => &[Name::Allow],
+            (5, b'e') => &[Name::Event],
+            (5, b'r') => &[Name::Route],
+            (6, b'a') => &[Name::Accept],
+            (6, b'm') => &[Name::MinSe],
+            (6, b'r') => &[Name::Reason],
+            (6, b's') => &[Name::Server],
+            (7, b'c') => &[Name::CallId, Name::Contact],
+            (7, b'e') => &[Name::Expires],
+            (7, b'p') => &[Name::Privacy],
+            (7, b'r') => &[Name::Require],
+            (7, b's') => &[Name::Subject],
+            (7, b'w') => &[Name::Warning],
+            (8, b'i') => &[Name::Identity],
+            (8, b'r') => &[Name::ReferTo, Name::Replaces],
+            (9, b'c') => &[Name::CallInfo],
+            (9, b'd') => &[Name::Diversion],
+            (9, b's') => &[Name::Supported],
+            (9, b't') => &[Name::Timestamp],
+            (10, b'a') => &[Name::AlertInfo],
+            (10, b'u') => &[Name::UserAgent],
+            (11, b'g') => &[Name::Geolocation],
+            (11, b'm') => &[Name::MinExpires, Name::MaxBreadth],
+            (11, b'r') => &[Name::RetryAfter, Name::ReferredBy],
+            (11, b'u') => &[Name::Unsupported],
+            (12, b'a') => &[Name::AllowEvents],
+            (12, b'c') => &[Name::ContentType],
+            (12, b'h') => &[Name::HistoryInfo],
+            (12, b'm') => &[Name::MaxForwards],
+            (12, b'r') => &[Name::RecordRoute],
+            (13, b'a') => &[Name::Authorization],
+            (13, b'i') => &[Name::IdentityInfo],
+            (13, b'p') => &[Name::ProxyRequire],
+            (13, b's') => &[Name::ServiceRoute],
+            (14, b'a') => &[Name::AcceptContact],
+            (14, b'c') => &[Name::ContentLength],
+            (14, b'r') => &[Name::RejectContact],
+            (15, b'r') => &[Name::RemotePartyId],
+            (15, b's') => &[Name::SessionExpires],
+            (16, b'c') => &[Name::ContentEncoding],
+            (16, b'w') => &[Name::WwwAuthenticate],
+            (18, b'p') => &[Name::ProxyAuthenticate],
+            (18, b's') => &[Name::SubscriptionState],
+            (19, b'c') => &[Name::ContentDisposition],
+            (19, b'p') => &[Name::ProxyAuthorization, Name::PAssertedIdentity],
+            (19, b'r') => &[Name::RequestDisposition],
+            (20, b'p') => &[Name::PPreferredIdentity],
             _ => return Name::Other,
         };
-        for (name, long) in candidates {
-            if text.eq_ignore_ascii_case(long.as_bytes()) {
-                return *name;
-            }
-        }
-        Name::Other
+        // Nearly everybody writes the canonical form, and comparing that is much faster.
+        let canonical = |name: &&Name| text == name.text().as_bytes();
+        let any_case = |name: &&Name| text.eq_ignore_ascii_case(name.text().as_bytes());
+        candidates
+            .iter()
+            .find(canonical)
+            .or_else(|| candidates.iter().find(any_case))
+            .copied()
+            .unwrap_or(Name::Other)
     }
 
     /// The long form, as written by the appliance; empty for [`Name::Other`].
@@ -283,6 +260,80 @@ mod tests {
         assert_eq!(Name::of(b""), Name::Other);
         assert_eq!(Name::of(b"z"), Name::Other);
     }
+
+    #[test]
+    fn every_name_is_found_by_its_long_form() {
+        for text in LONG_FORMS {
+            let name = Name::of(text.as_bytes());
+            assert_eq!(name.text(), text);
+            assert_eq!(Name::of(text.to_uppercase().as_bytes()), name);
+            assert_eq!(Name::of(format!("{text}x").as_bytes()), Name::Other);
+        }
+        assert_eq!(LONG_FORMS.len(), Name::COUNT - 1);
+    }
+
+    const LONG_FORMS: [&str; Name::COUNT - 1] = [
+        "To",
+        "Via",
+        "From",
+        "CSeq",
+        "Path",
+        "RSeq",
+        "RAck",
+        "Date",
+        "Route",
+        "Allow",
+        "Event",
+        "Accept",
+        "Min-SE",
+        "Server",
+        "Reason",
+        "Call-ID",
+        "Contact",
+        "Expires",
+        "Require",
+        "Privacy",
+        "Subject",
+        "Warning",
+        "Refer-To",
+        "Replaces",
+        "Identity",
+        "Supported",
+        "Timestamp",
+        "Diversion",
+        "Call-Info",
+        "User-Agent",
+        "Alert-Info",
+        "Min-Expires",
+        "Unsupported",
+        "Retry-After",
+        "Referred-By",
+        "Geolocation",
+        "Max-Breadth",
+        "Max-Forwards",
+        "Record-Route",
+        "Content-Type",
+        "Allow-Events",
+        "History-Info",
+        "Authorization",
+        "Proxy-Require",
+        "Service-Route",
+        "Identity-Info",
+        "Content-Length",
+        "Accept-Contact",
+        "Reject-Contact",
+        "Session-Expires",
+        "Remote-Party-ID",
+        "WWW-Authenticate",
+        "Content-Encoding",
+        "Proxy-Authenticate",
+        "Subscription-State",
+        "Proxy-Authorization",
+        "P-Asserted-Identity",
+        "Content-Disposition",
+        "Request-Disposition",
+        "P-Preferred-Identity",
+    ];
 
     #[test]
     fn the_long_form_of_each_compact_letter_is_known() {

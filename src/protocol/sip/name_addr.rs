@@ -23,7 +23,9 @@ impl<'a> NameAddr<'a> {
     /// # Errors
     /// [`Reason::HeaderLine`]; `parse` gives the header's own reason for From and To.
     pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, Malformed> {
-        parse(value).ok_or(Malformed::new(Reason::HeaderLine))
+        tagged(value)
+            .map(|(address, _)| address)
+            .ok_or(Malformed::new(Reason::HeaderLine))
     }
 
     /// A header parameter by name, any case; `Some(b"")` for a flag.
@@ -33,7 +35,8 @@ impl<'a> NameAddr<'a> {
     }
 }
 
-fn parse(value: &[u8]) -> Option<NameAddr<'_>> {
+/// An address and its `tag`, in one walk over the parameters.
+pub(super) fn tagged(value: &[u8]) -> Option<(NameAddr<'_>, Option<&[u8]>)> {
     let raw = trim(value);
     let (display, rest) = match raw {
         [b'"', inner @ ..] => {
@@ -60,7 +63,7 @@ fn parse(value: &[u8]) -> Option<NameAddr<'_>> {
 
 /// A URI without angle brackets: its parameters are the header's, and a comma or question mark
 /// cannot be in it.
-fn bare<'a>(uri: &'a [u8], params: &'a [u8]) -> Option<NameAddr<'a>> {
+fn bare<'a>(uri: &'a [u8], params: &'a [u8]) -> Option<(NameAddr<'a>, Option<&'a [u8]>)> {
     let plain = uri
         .iter()
         .all(|&octet| is_uri(octet) && octet != b'?' && !is_lws(octet));
@@ -75,12 +78,21 @@ fn bare<'a>(uri: &'a [u8], params: &'a [u8]) -> Option<NameAddr<'a>> {
     }
 }
 
-fn checked(address: NameAddr<'_>) -> Option<NameAddr<'_>> {
-    let (scheme, rest) = take_while(address.uri, |octet| {
-        octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.')
-    });
-    let good_uri = scheme.first().is_some_and(u8::is_ascii_alphabetic) && rest.len() > 1 && rest.first() == Some(&b':');
-    (good_uri && Params::new(address.params).all(|param| param.is_ok())).then_some(address)
+/// A second tag would let two readers of one message see two dialogs.
+fn checked(address: NameAddr<'_>) -> Option<(NameAddr<'_>, Option<&[u8]>)> {
+    let in_scheme = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.');
+    let (scheme, rest) = take_while(address.uri, in_scheme);
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || rest.len() < 2 || rest.first() != Some(&b':') {
+        return None;
+    }
+    let mut tag = None;
+    for param in Params::new(address.params) {
+        let param = param.ok()?;
+        if param.name.eq_ignore_ascii_case(b"tag") && tag.replace(param.value.unwrap_or(&[])).is_some() {
+            return None;
+        }
+    }
+    Some((address, tag))
 }
 
 /// Where the quoted string that `inner` continues has its closing quote.
@@ -151,6 +163,7 @@ mod tests {
             "nothing",
             "sip:",
             "sip:a@b,sip:c@d",
+            "<sip:a@b>;tag=1;Tag=2",
             "\"x\\",
             ":x",
             "1:x",

@@ -53,22 +53,7 @@ impl<'a> Iterator for Params<'a> {
             self.rest = &[];
             return Some(Err(BadParam));
         };
-        // The end is the next semicolon outside quotes.
-        let mut quoted = false;
-        let mut escaped = false;
-        let mut end = after.len();
-        for (index, &octet) in after.iter().enumerate() {
-            match octet {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                b';' if !quoted => {
-                    end = index;
-                    break;
-                }
-                _ => {}
-            }
-        }
+        let (end, quoted) = entry_end(after);
         let (entry, rest) = after.split_at(end);
         let raw = self.rest.get(..=end).unwrap_or(self.rest);
         self.rest = rest;
@@ -77,6 +62,27 @@ impl<'a> Iterator for Params<'a> {
         }
         Some(entry_of(entry, raw))
     }
+}
+
+/// Where the next semicolon outside quotes is, and whether a quote is left open.
+fn entry_end(after: &[u8]) -> (usize, bool) {
+    match memchr::memchr2(b';', b'"', after) {
+        None => return (after.len(), false),
+        Some(index) if after.get(index) == Some(&b';') => return (index, false),
+        Some(_) => {}
+    }
+    let mut quoted = false;
+    let mut escaped = false;
+    for (index, &octet) in after.iter().enumerate() {
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b';' if !quoted => return (index, quoted),
+            _ => {}
+        }
+    }
+    (after.len(), quoted)
 }
 
 fn entry_of<'a>(entry: &'a [u8], raw: &'a [u8]) -> Result<Param<'a>, BadParam> {

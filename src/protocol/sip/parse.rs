@@ -4,10 +4,10 @@ use super::list::Values;
 use super::malformed::{Malformed, Reason};
 use super::method::Method;
 use super::name::Name;
-use super::name_addr::NameAddr;
+use super::name_addr::tagged;
 use super::scan::{Carrier, Lines, MAX_BODY, MAX_LINES, skip_leading_line_ends};
 use super::span::{AddrSpans, Facts, Span, Spans, ViaSpans};
-use super::text::{is_token, is_uri, number, take_while, trim, trim_end, trim_start};
+use super::text::{is_token, number, take_while, trim, trim_end, trim_start};
 use super::uri::Uri;
 use super::via::Via;
 use super::view::Message;
@@ -109,7 +109,7 @@ fn request_line(bytes: &[u8], line: &[u8], facts: &mut Facts) -> Result<(), Malf
     if matches!(uri, [] | [b' ', ..] | [.., b' ']) {
         return Err(Malformed::new(Reason::RequestLine));
     }
-    if !uri.iter().all(|&octet| is_uri(octet)) || !is_routable(uri) {
+    if !is_routable(uri) {
         return Err(Malformed::new(Reason::RequestUri));
     }
     facts.method = Method::of(method);
@@ -206,8 +206,7 @@ fn via_spans(bytes: &[u8], via: &Via<'_>) -> ViaSpans {
 }
 
 fn address(bytes: &[u8], value: &[u8]) -> Option<AddrSpans> {
-    let address = NameAddr::parse(value).ok()?;
-    let tag = address.param("tag");
+    let (address, tag) = tagged(value)?;
     if tag.is_some_and(<[u8]>::is_empty) {
         return None;
     }
@@ -282,5 +281,25 @@ pub(super) fn agreed(seen: Option<usize>, value: &[u8]) -> Result<usize, Malform
         Err(bad)
     } else {
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In steady state nothing is allocated: the scratch keeps its memory between messages.
+    #[test]
+    fn the_scratch_keeps_its_memory() {
+        let head = "BYE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:c@d>\r\nTo: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 3 BYE\r\n";
+        let text = |lines: usize| format!("{head}{}\r\n", "X: y\r\n".repeat(lines));
+        let mut spans = Spans::default();
+        assert!(parse(text(251).as_bytes(), &mut spans, Carrier::Datagram).is_ok());
+        let memory = (spans.fields.as_ptr(), spans.fields.capacity());
+        for lines in [0, 100, 251, 400, 20] {
+            let accepted = parse(text(lines).as_bytes(), &mut spans, Carrier::Datagram).is_ok();
+            assert_eq!(accepted, lines <= 251);
+            assert_eq!((spans.fields.as_ptr(), spans.fields.capacity()), memory);
+        }
     }
 }

@@ -18,7 +18,7 @@ pub struct Reply<'a> {
     pub phrase: &'a str,
     /// Added to To when the request's To has no tag; empty adds none.
     pub to_tag: &'a [u8],
-    /// Further headers, in this order. Values must hold no line ends.
+    /// Further headers, in this order. Line ends in values become spaces.
     pub headers: &'a [(&'a str, &'a [u8])],
     /// Content-Type and body.
     pub body: Option<(&'a str, &'a [u8])>,
@@ -101,13 +101,25 @@ pub fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
 /// Appends further headers.
 pub(super) fn write_headers(out: &mut Vec<u8>, headers: &[(&str, &[u8])]) {
     for (name, value) in headers {
-        debug_assert!(
-            !value.iter().any(|octet| matches!(octet, b'\r' | b'\n' | 0)),
-            "{name} would inject a line"
-        );
         write_name(out, name);
-        out.extend_from_slice(value);
+        write_one_line(out, value);
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends a value that may come from a peer: what could end the line, or cut it short in a
+/// reader written in C, becomes a space. A fold means the same as a space (section 7.3.1).
+fn write_one_line(out: &mut Vec<u8>, value: &[u8]) {
+    if memchr::memchr3(b'\r', b'\n', 0, value).is_none() {
+        out.extend_from_slice(value);
+    } else {
+        out.extend(value.iter().map(|octet| {
+            if matches!(octet, b'\r' | b'\n' | 0) {
+                b' '
+            } else {
+                *octet
+            }
+        }));
     }
 }
 
@@ -352,6 +364,20 @@ mod tests {
         let text = reply(request, OK, "192.0.2.1:9");
         assert!(text.contains("From: <sip:c@d>\r\n ;tag=f\r\n"), "{text}");
         assert!(!text.replace("\r\n", "").contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn a_value_cannot_inject_a_line() {
+        let request = "BYE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:c@d>\r\nTo: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 3 BYE\r\n\r\n";
+        let text = reply(
+            request,
+            Reply {
+                headers: &[("X", b"a\r\nEvil: b\0")],
+                ..OK
+            },
+            "192.0.2.1:9",
+        );
+        assert!(text.contains("\r\nX: a  Evil: b \r\n"), "{text}");
     }
 
     #[test]

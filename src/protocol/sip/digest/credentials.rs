@@ -183,9 +183,8 @@ impl<'a> Found<'a> {
 
 /// `name=value` or `name="value"`.
 fn entry_of(entry: &[u8]) -> Result<(&[u8], &[u8]), DigestError> {
-    let (name, rest) = take_while(entry, |octet| is_token(octet) && octet != b'*');
-    let rest = trim_start(rest.strip_prefix(b"*").unwrap_or(rest));
-    let value = trim(rest.strip_prefix(b"=").ok_or(DigestError::Grammar)?);
+    let (name, rest) = take_while(entry, is_token);
+    let value = trim(trim_start(rest).strip_prefix(b"=").ok_or(DigestError::Grammar)?);
     if name.is_empty() {
         return Err(DigestError::Grammar);
     }
@@ -276,6 +275,7 @@ mod tests {
             ("realm=\"r\", ", "", DigestError::Missing),
             ("username=\"alice\"", "username=\"\"", DigestError::Missing),
             ("username=\"alice\"", "username=", DigestError::Missing),
+            ("username=\"alice\"", "username*=UTF-8''alice", DigestError::Missing),
             ("cnonce=\"c\", ", "", DigestError::Missing),
             ("nc=0000000a, ", "", DigestError::Missing),
             ("nc=0000000a", "nc=123456789", DigestError::NonceCount),
