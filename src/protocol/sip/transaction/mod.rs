@@ -1,4 +1,4 @@
-//! The transaction layer, RFC 3261 section 17 with RFC 6026 (and 4320's reading of it): both
+//! The transaction layer, RFC 3261 section 17 with RFC 6026: both
 //! sides, four machines, one owner a shard.
 //!
 //! The machines themselves are the pure tables in [`table`]; this module matches messages to
