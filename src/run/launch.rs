@@ -42,6 +42,8 @@ pub(super) fn launch(plan: Plan, store: &Arc<Store>) -> Result<Running, Stop> {
     let own = Arc::new(OwnSockets::new(&media, plan.media.ports));
     let made_site = site.clone();
     let store_again = store.clone();
+    // One key for all: a nonce of another shard then reads as stale, not as forged.
+    let nonce_key = seed();
     let factory = move |seat: &Seat| {
         let site = made_site
             .get_or_init(|| {
@@ -55,7 +57,7 @@ pub(super) fn launch(plan: Plan, store: &Arc<Store>) -> Result<Running, Stop> {
         } else {
             reload(&site, &store_again, seat)
         };
-        program(seat, &site, stored, durable.clone(), own.clone())
+        program(seat, &site, stored, durable.clone(), own.clone(), nonce_key)
     };
     let cluster = shards::supervise::launch(shard_plan, factory).map_err(|error| Stop::new(error.to_string()))?;
     let site = site.get().cloned().ok_or_else(|| Stop::new("no shard has started; [shards] count must be at least 1"))?;
@@ -91,7 +93,7 @@ fn reload(site: &Site, store: &Store, seat: &Seat) -> Stored {
     mine
 }
 
-fn program(seat: &Seat, site: &Arc<Site>, stored: Stored, durable: Arc<dyn Durable>, own: Arc<OwnSockets>) -> Appliance {
+fn program(seat: &Seat, site: &Arc<Site>, stored: Stored, durable: Arc<dyn Durable>, own: Arc<OwnSockets>, nonce_key: [u8; 32]) -> Appliance {
     let plan = &site.plan;
     let shards = u32::try_from(plan.shards.max(1)).unwrap_or(1);
     let calls_limit = plan.limits.calls.div_ceil(shards);
@@ -102,7 +104,7 @@ fn program(seat: &Seat, site: &Arc<Site>, stored: Stored, durable: Arc<dyn Durab
         shard: seat.shard,
         tx: Transactions::new(seat.shard, plan.sip.timers, plan.limits.transactions.div_ceil(shards), seed()),
         media,
-        nonces: Nonces::new(seed(), seat.shard, (plan.limits.registrations.div_ceil(shards) as usize).clamp(1024, 1 << 18).next_power_of_two()),
+        nonces: Nonces::new(nonce_key, seat.shard, (plan.limits.registrations.div_ceil(shards) as usize).clamp(1024, 1 << 18).next_power_of_two()),
         stats: Default::default(),
         rng: ChaCha12Rng::from_seed(seed()),
         scratch: Scratch::default(),

@@ -18,7 +18,7 @@ pub(in crate::config) const DEFAULT_LOCAL: CallPolicy = CallPolicy {
 pub(in crate::config) const DEFAULT_LIMITS: Limits = Limits {
     calls: 20_000,
     registrations: 200_000,
-    transactions: 200_000,
+    transactions: 1_000_000,
     contacts: 10,
     connections: 10_000,
     call_time: Duration::from_secs(12 * 3_600),
