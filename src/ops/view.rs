@@ -205,7 +205,7 @@ mod tests {
     fn counters_survive_silence_and_restarts_but_gauges_do_not() {
         let backend = Arc::new(Scripted(Mutex::new((snapshot(0, Some((100, 7))), 0))));
         let views = Views::new(backend.clone());
-        let mut look = |next: ShardSnapshot| {
+        let look = |next: ShardSnapshot| {
             backend.0.lock().unwrap().0 = next;
             std::thread::sleep(FRESH + Duration::from_millis(5));
             let view = views.get();
