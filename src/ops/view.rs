@@ -144,3 +144,99 @@ impl Views {
         inner.view.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::backend::Refused;
+    use crate::ops::model::{About, CallRow, RegistrationRow, ShardSnapshot, UserRow};
+
+    /// Answers with what the test puts in.
+    struct Scripted(Mutex<(ShardSnapshot, u32)>);
+
+    impl Backend for Scripted {
+        fn about(&self) -> &About {
+            unreachable!("views do not ask")
+        }
+        fn snapshot(&self) -> Vec<ShardSnapshot> {
+            let mut script = self.0.lock().unwrap();
+            script.1 += 1;
+            vec![script.0.clone()]
+        }
+        fn draining(&self) -> bool {
+            false
+        }
+        fn calls(&self, _: usize) -> Vec<CallRow> {
+            vec![]
+        }
+        fn registrations(&self, _: usize, _: &str) -> Vec<RegistrationRow> {
+            vec![]
+        }
+        fn hang_up(&self, _: &str) -> Result<(), Refused> {
+            Err(Refused::NotFound)
+        }
+        fn drain(&self) {}
+        fn validate(&self, _: &str) -> Result<(), Vec<String>> {
+            Ok(())
+        }
+        fn users(&self, _: bool) -> Vec<UserRow> {
+            vec![]
+        }
+        fn inject_panic(&self, _: u16) -> Result<(), Refused> {
+            Err(Refused::Forbidden)
+        }
+    }
+
+    fn snapshot(restarts: u64, figures: Option<(u64, u64)>) -> ShardSnapshot {
+        let figures = figures.map(|(started, ringing)| {
+            let mut figures = ShardFigures::default();
+            figures.stats.calls_started = started;
+            figures.calls[CallState::Ringing as usize] = ringing;
+            Box::new(figures)
+        });
+        ShardSnapshot {
+            shard: 0,
+            restarts,
+            figures,
+        }
+    }
+
+    #[test]
+    fn counters_survive_silence_and_restarts_but_gauges_do_not() {
+        let backend = Arc::new(Scripted(Mutex::new((snapshot(0, Some((100, 7))), 0))));
+        let views = Views::new(backend.clone());
+        let look = |next: ShardSnapshot| {
+            backend.0.lock().unwrap().0 = next;
+            std::thread::sleep(FRESH + Duration::from_millis(5));
+            let view = views.get();
+            let shard = &view.shards[0];
+            (
+                shard.figures.stats.calls_started,
+                view.calls(),
+                shard.silent,
+                shard.restarts,
+            )
+        };
+        assert_eq!(look(snapshot(0, Some((100, 7)))), (100, 7, false, 0));
+        assert_eq!(look(snapshot(0, None)), (100, 7, true, 0), "silent: as last heard");
+        assert_eq!(
+            look(snapshot(1, None)),
+            (100, 0, true, 1),
+            "its calls are lost, what it did is not"
+        );
+        assert_eq!(look(snapshot(1, Some((5, 1)))), (105, 1, false, 1));
+        assert_eq!(look(snapshot(2, Some((3, 2)))), (108, 2, false, 2));
+    }
+
+    #[test]
+    fn shards_are_not_asked_more_often_than_needed() {
+        let backend = Arc::new(Scripted(Mutex::new((snapshot(0, Some((1, 0))), 0))));
+        let views = Views::new(backend.clone());
+        let begun = Instant::now();
+        for _ in 0..1000 {
+            let _ = views.get();
+        }
+        let most = 1 + begun.elapsed().as_millis() / FRESH.as_millis();
+        assert!(u128::from(backend.0.lock().unwrap().1) <= most);
+    }
+}

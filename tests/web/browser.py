@@ -111,7 +111,7 @@ class Checks:
 
     def all(self):
         for check in [self.sign_in, self.page, self.numbers_move, self.hostile_text, self.search, self.chart,
-                      self.narrow, self.connection_lost, self.screenshots, self.console, self.sign_out]:
+                      self.narrow, self.connection_lost, self.screenshots, self.end_a_call, self.console, self.sign_out]:
             name = check.__name__.replace("_", " ")
             try:
                 note = check()
@@ -242,6 +242,18 @@ class Checks:
         entries = [e["message"] for e in self.d.log() if e["level"] in ("SEVERE", "WARNING")]
         assert not entries, entries
 
+    def end_a_call(self):
+        if not self.o.end_call:
+            return "not asked for"
+        d = self.d
+        ended = d.wait("a call", "return document.querySelector('#live-calls tbody tr')?.rowKey")
+        button = d.find("#live-calls tbody tr button")
+        for _ in range(2):  # the first press asks
+            d.call("POST", f"/element/{button}/click")
+        d.wait("its end", "return ![...document.querySelectorAll('#live-calls tbody tr')]"
+               ".some(tr => tr.rowKey === arguments[0])", ended)
+        return ended
+
     def sign_out(self):
         d = self.d
         d.click("#sign-out")
@@ -263,6 +275,7 @@ def main():
     parser.add_argument("--screenshots", metavar="DIR", help="write screenshots there")
     parser.add_argument("--expect-aor", metavar="TEXT", help="a binding's AOR must show this text")
     parser.add_argument("--expect-traffic", action="store_true", help="figures beside the uptime must change")
+    parser.add_argument("--end-call", action="store_true", help="end the first call shown, by its button")
     parser.add_argument("--move-seconds", type=float, default=6, help="how long to wait for that")
     parser.add_argument("--chromium", default=shutil.which("chromium"))
     parser.add_argument("--chromedriver", default=shutil.which("chromedriver"))

@@ -178,7 +178,7 @@ function showFigures(f) {
   text("pps", number(f.rtp_per_second));
   text("pps-sub", `${number(f.lost)} lost, ${number(f.one_way)} one-way calls`);
   text("p50", number(f.setup_p50_ms));
-  text("p99", number(f.setup_p99_ms));
+  text("p99", f.setup_p99_ms === null ? "no call in the last minute" : `p99 ${number(f.setup_p99_ms)} ms, last minute`);
   table("shards", f.shards, (s) => s.shard, (s) => [
     s.shard, stateCell(s.state), busyCell(s.busy), number(s.calls), number(s.registrations), number(s.transactions),
     number(s.ports_used), number(s.ports_free), number(s.ports_quarantined), number(s.mesh_depth), number(s.restarts),
