@@ -52,11 +52,14 @@ class Ringfort:
         with open(self.config, "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
 
+    def arguments(self):
+        return [self.binary, "run", "--config", self.config, "--data", self.data]
+
     def start(self, seconds=30):
         """Starts it; returns the seconds to the ready line. Raises with the log's end if it does not come."""
         log = os.path.join(self.folder, "ringfort.log")
         begin = time.monotonic()
-        self.process = Process([self.binary, "run", "--config", self.config, "--data", self.data], log,
+        self.process = Process(self.arguments(), log,
                                env={"RUST_LOG": os.environ.get("RUST_LOG", "warn")}, stdout=subprocess.PIPE)
         line = read_line(self.process.child.stdout, "ready ", seconds, self.process.running)
         took = time.monotonic() - begin
