@@ -61,3 +61,29 @@ fn governors() -> Vec<String> {
     let governor = |core: std::fs::DirEntry| std::fs::read_to_string(core.path().join("cpufreq/scaling_governor")).ok();
     cores.flatten().filter_map(governor).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_is_examined() {
+        let findings = examine();
+        for what in [
+            "kernel",
+            "io_uring",
+            "RLIMIT_NOFILE",
+            "RLIMIT_MEMLOCK",
+            "net.core.rmem_max",
+            "cores",
+        ] {
+            let finding = findings.iter().find(|finding| finding.what == what);
+            assert!(finding.is_some_and(|finding| !finding.value.is_empty()), "{what}");
+        }
+        assert!(
+            findings
+                .iter()
+                .all(|finding| (finding.grade == Grade::Fine) == finding.fix.is_empty())
+        );
+    }
+}

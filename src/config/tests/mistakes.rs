@@ -92,10 +92,6 @@ fn each_mistake_has_its_line_key_and_expectation() {
             "2: media.ports: found \"20000-20003\", expected at least 8 ports for 2 shards",
         ),
         (
-            "[media]\nports = \"5000-9000\"",
-            "2: media.ports: found \"5000-9000\", expected a range without the port of the listener udp:127.0.0.1:5060",
-        ),
-        (
             "[media]\nadvertise = [\"192.0.2.1\", \"192.0.2.2\"]",
             "2: media.advertise: found a list, expected as many addresses as in media.address (1)",
         ),
