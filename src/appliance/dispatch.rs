@@ -41,8 +41,17 @@ impl Appliance {
         self.core.scratch.give(user);
     }
 
-    fn route(&mut self, cx: &mut Cx<'_, Mesh>, path: &Path, back: &Path, request: &Message<'_>, destination: Destination<'_>, user: &[u8]) {
-        let emergency = matches!(destination, Destination::Trunks { emergency: true, .. }) || self.core.site.is_emergency(request.uri(), user);
+    fn route(
+        &mut self,
+        cx: &mut Cx<'_, Mesh>,
+        path: &Path,
+        back: &Path,
+        request: &Message<'_>,
+        destination: Destination<'_>,
+        user: &[u8],
+    ) {
+        let emergency = matches!(destination, Destination::Trunks { emergency: true, .. })
+            || self.core.site.is_emergency(request.uri(), user);
         if request.max_forwards() == Some(0) && destination != Destination::Here {
             return self.refuse(cx, back, request, 483, &[]);
         }
@@ -67,7 +76,13 @@ impl Appliance {
         let (policy, targets) = match destination {
             Destination::Nobody => return self.refuse(cx, back, request, 404, &[]),
             Destination::Foreign => return self.refuse(cx, back, request, 403, &[]),
-            Destination::Service(_) => (CallPolicy { mode: Mode::B2bua, media: MediaPath::Relay }, None),
+            Destination::Service(_) => (
+                CallPolicy {
+                    mode: Mode::B2bua,
+                    media: MediaPath::Relay,
+                },
+                None,
+            ),
             Destination::User(_) => (self.core.site.plan.local, None),
             Destination::Trunks { trunks, policy, .. } => {
                 let mut scratch = self.core.scratch.take();
@@ -85,7 +100,10 @@ impl Appliance {
             Destination::Service(service) => Some(service),
             _ => None,
         };
-        let mut turn = Turn { core: &mut self.core, cx };
+        let mut turn = Turn {
+            core: &mut self.core,
+            cx,
+        };
         if invite {
             // Section 16.2: at once, so that the caller does not send again while we look around.
             turn.respond(server, request, back, &Reply::of(100));
@@ -93,7 +111,14 @@ impl Appliance {
         let hunt = if targets.is_some() { Hunt::Dead } else { Hunt::Any };
         if let Some(service) = service {
             if invite {
-                let start = b2bua::Start { server, request, path, media: policy.media, hunt, trusted };
+                let start = b2bua::Start {
+                    server,
+                    request,
+                    path,
+                    media: policy.media,
+                    hunt,
+                    trusted,
+                };
                 return self.b2bua.serve(&mut turn, &start, service);
             }
             return answer_options(&mut turn, server, back, request);
@@ -101,14 +126,29 @@ impl Appliance {
         let drop_routes = own_routes(&turn, request);
         let (role, handle) = match policy.mode {
             Mode::B2bua if invite => {
-                let start = b2bua::Start { server, request, path, media: policy.media, hunt, trusted };
+                let start = b2bua::Start {
+                    server,
+                    request,
+                    path,
+                    media: policy.media,
+                    hunt,
+                    trusted,
+                };
                 match self.b2bua.open(&mut turn, &start) {
                     Some(handle) => (role::B2BUA, handle),
                     None => return,
                 }
             }
             mode => {
-                let start = proxy::Start { server, request, path, hunt, trusted, drop_routes, redirect: mode == Mode::Redirect };
+                let start = proxy::Start {
+                    server,
+                    request,
+                    path,
+                    hunt,
+                    trusted,
+                    drop_routes,
+                    redirect: mode == Mode::Redirect,
+                };
                 (role::PROXY, self.proxy.open(&mut turn, &start))
             }
         };
@@ -120,7 +160,10 @@ impl Appliance {
 
     /// The role gets its targets with the request at hand.
     fn start(&mut self, cx: &mut Cx<'_, Mesh>, role: u8, handle: Handle, targets: TargetSet, request: &Message<'_>) {
-        let mut turn = Turn { core: &mut self.core, cx };
+        let mut turn = Turn {
+            core: &mut self.core,
+            cx,
+        };
         match role {
             role::B2BUA => self.b2bua.targets(&mut turn, handle, targets, Some(request)),
             _ => self.proxy.targets(&mut turn, handle, targets, Some(request)),
@@ -134,12 +177,30 @@ impl Appliance {
             let targets = self.registrar.targets(cx.now, aor);
             return self.start(cx, role, handle, targets, request);
         }
-        let asker = Asker { shard: self.core.shard, role, handle };
-        self.deliver(cx, home, Mesh::Locate { asker, aor: Buf::copy_of(aor) });
+        let asker = Asker {
+            shard: self.core.shard,
+            role,
+            handle,
+        };
+        self.deliver(
+            cx,
+            home,
+            Mesh::Locate {
+                asker,
+                aor: Buf::copy_of(aor),
+            },
+        );
     }
 
     /// Whether the sender may use the destination; answers the request when not.
-    fn may(&mut self, cx: &mut Cx<'_, Mesh>, back: &Path, request: &Message<'_>, auth: RouteAuth, trusted: bool) -> bool {
+    fn may(
+        &mut self,
+        cx: &mut Cx<'_, Mesh>,
+        back: &Path,
+        request: &Message<'_>,
+        auth: RouteAuth,
+        trusted: bool,
+    ) -> bool {
         match auth {
             RouteAuth::Open => return true,
             _ if trusted => return true,
@@ -154,7 +215,10 @@ impl Appliance {
         let realm = site.realm(from.map_or(b"", |uri| uri.host));
         match auth::check(&site, &mut self.core.nonces, cx.now, request, As::Proxy, realm) {
             Verdict::Challenge { stale } => {
-                let mut turn = Turn { core: &mut self.core, cx };
+                let mut turn = Turn {
+                    core: &mut self.core,
+                    cx,
+                };
                 auth::challenge(&mut turn, request, back, As::Proxy, realm, stale);
                 false
             }
@@ -188,7 +252,15 @@ impl Appliance {
     fn here(&mut self, cx: &mut Cx<'_, Mesh>, back: &Path, request: &Message<'_>) {
         match request.method() {
             Method::Options => match self.core.tx.server(cx.now, request, back, NOBODY) {
-                Ok(server) => answer_options(&mut Turn { core: &mut self.core, cx }, server, back, request),
+                Ok(server) => answer_options(
+                    &mut Turn {
+                        core: &mut self.core,
+                        cx,
+                    },
+                    server,
+                    back,
+                    request,
+                ),
                 Err(_) => self.turn_away(cx, back, request, "5"),
             },
             Method::Other => self.refuse(cx, back, request, 501, &[("Allow", ALLOW)]),
@@ -200,7 +272,10 @@ impl Appliance {
     /// A request with a To tag: of a B2BUA leg, or one that this proxy record-routed.
     fn within(&mut self, cx: &mut Cx<'_, Mesh>, path: &Path, back: &Path, request: &Message<'_>) {
         let of_leg = request.to_tag().is_some_and(|tag| b2bua::read_tag(tag).is_some());
-        let mut turn = Turn { core: &mut self.core, cx };
+        let mut turn = Turn {
+            core: &mut self.core,
+            cx,
+        };
         let drop_routes = own_routes(&turn, request);
         if !of_leg && drop_routes == 0 && !self.proxy.knows(&turn, request) {
             return self.refuse(cx, back, request, 481, &[]);
@@ -219,13 +294,24 @@ impl Appliance {
             turn.respond(server, request, back, &Reply::of(100));
         }
         let trusted = turn.core.site.is_trusted(path.peer.ip());
-        let start = proxy::Start { server, request, path, hunt: Hunt::Dead, trusted, drop_routes, redirect: false };
+        let start = proxy::Start {
+            server,
+            request,
+            path,
+            hunt: Hunt::Dead,
+            trusted,
+            drop_routes,
+            redirect: false,
+        };
         self.proxy.within(&mut turn, &start);
     }
 
     /// An ACK that no transaction absorbed.
     pub(super) fn ack(&mut self, cx: &mut Cx<'_, Mesh>, path: &Path, request: &Message<'_>) {
-        let mut turn = Turn { core: &mut self.core, cx };
+        let mut turn = Turn {
+            core: &mut self.core,
+            cx,
+        };
         if request.to_tag().is_some_and(|tag| b2bua::read_tag(tag).is_some()) {
             return self.b2bua.ack(&mut turn, request, path);
         }
@@ -237,10 +323,28 @@ impl Appliance {
     }
 
     /// A final answer without a transaction.
-    pub(super) fn refuse(&mut self, cx: &mut Cx<'_, Mesh>, back: &Path, request: &Message<'_>, status: u16, headers: &[(&str, &[u8])]) {
-        let mut turn = Turn { core: &mut self.core, cx };
+    pub(super) fn refuse(
+        &mut self,
+        cx: &mut Cx<'_, Mesh>,
+        back: &Path,
+        request: &Message<'_>,
+        status: u16,
+        headers: &[(&str, &[u8])],
+    ) {
+        let mut turn = Turn {
+            core: &mut self.core,
+            cx,
+        };
         let tag = turn.stateless_tag(request);
-        turn.respond_stateless(request, back, &Reply { to_tag: &tag, headers, ..Reply::of(status) });
+        turn.respond_stateless(
+            request,
+            back,
+            &Reply {
+                to_tag: &tag,
+                headers,
+                ..Reply::of(status)
+            },
+        );
     }
 
     /// An option tag in Require or Proxy-Require that we do not know (RFC 3261 sections 8.2.2.3 and
@@ -250,8 +354,13 @@ impl Appliance {
         if let Some(value) = request.values(Name::ProxyRequire).find(|value| unknown(value)) {
             return Some(value);
         }
-        let for_us = matches!(request.method(), Method::Register | Method::Options) && Uri::parse(request.uri()).is_ok_and(|uri| uri.user.is_empty() || request.method() == Method::Register);
-        if for_us { request.values(Name::Require).find(|value| unknown(value)) } else { None }
+        let for_us = matches!(request.method(), Method::Register | Method::Options)
+            && Uri::parse(request.uri()).is_ok_and(|uri| uri.user.is_empty() || request.method() == Method::Register);
+        if for_us {
+            request.values(Name::Require).find(|value| unknown(value))
+        } else {
+            None
+        }
     }
 }
 
@@ -259,18 +368,40 @@ impl Appliance {
 /// transports.
 fn own_routes(turn: &Turn<'_, '_>, request: &Message<'_>) -> usize {
     let ours = |value: &[u8]| {
-        NameAddr::parse(value).ok().and_then(|route| Uri::parse(route.uri).ok().map(|uri| turn.core.site.is_ours(&uri))).unwrap_or(false)
+        NameAddr::parse(value)
+            .ok()
+            .and_then(|route| Uri::parse(route.uri).ok().map(|uri| turn.core.site.is_ours(&uri)))
+            .unwrap_or(false)
     };
-    request.values(Name::Route).take(2).take_while(|value| ours(value)).count()
+    request
+        .values(Name::Route)
+        .take(2)
+        .take_while(|value| ours(value))
+        .count()
 }
 
 /// 200 with what we can do (section 11.2).
 fn answer_options(turn: &mut Turn<'_, '_>, server: ServerId, back: &Path, request: &Message<'_>) {
     let tag = turn.stateless_tag(request);
     let site = turn.core.site.clone();
-    let headers: [(&str, &[u8]); 4] = [("Allow", ALLOW), ("Accept", b"application/sdp"), ("Supported", b"path, outbound, timer"), ("Server", site.plan.sip.product.as_bytes())];
-    turn.respond(server, request, back, &Reply { to_tag: &tag, headers: &headers, ..Reply::of(200) });
+    let headers: [(&str, &[u8]); 4] = [
+        ("Allow", ALLOW),
+        ("Accept", b"application/sdp"),
+        ("Supported", b"path, outbound, timer"),
+        ("Server", site.plan.sip.product.as_bytes()),
+    ];
+    turn.respond(
+        server,
+        request,
+        back,
+        &Reply {
+            to_tag: &tag,
+            headers: &headers,
+            ..Reply::of(200)
+        },
+    );
 }
 
-const ALLOW: &[u8] = b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, PRACK, INFO, MESSAGE, SUBSCRIBE, NOTIFY, REFER, PUBLISH";
+const ALLOW: &[u8] =
+    b"INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, PRACK, INFO, MESSAGE, SUBSCRIBE, NOTIFY, REFER, PUBLISH";
 const OPTIONS_KNOWN: [&[u8]; 5] = [b"path", b"outbound", b"timer", b"100rel", b"replaces"];

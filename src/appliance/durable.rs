@@ -20,7 +20,9 @@ pub(super) const ROTATE: u64 = 16 << 20;
 impl Appliance {
     /// Goes on in the next log file when one is ready.
     pub(super) fn next_log(&mut self, cx: &mut Cx<'_, Mesh>) {
-        let Some(file) = self.durable.take_next_log(self.core.shard) else { return };
+        let Some(file) = self.durable.take_next_log(self.core.shard) else {
+            return;
+        };
         if self.log_serial != 0 {
             self.closing.push_back((self.log_serial, cx.out.log_end()));
         }

@@ -81,7 +81,11 @@ impl Appliance {
         let now = cx.now.seconds();
         let domain = self.core.site.plan.sip.domains.first().cloned().unwrap_or_default();
         let mut rows = Vec::new();
-        for (aor, octets) in self.registrar.iter().filter(|(aor, _)| aor.starts_with(prefix.as_bytes())) {
+        for (aor, octets) in self
+            .registrar
+            .iter()
+            .filter(|(aor, _)| aor.starts_with(prefix.as_bytes()))
+        {
             for contact in record::contacts(octets).filter(|contact| u64::from(contact.expires) > now) {
                 if rows.len() >= limit {
                     return rows;
@@ -104,9 +108,13 @@ impl Appliance {
     pub(super) fn hang_up(&mut self, cx: &mut Cx<'_, Mesh>, id: &str) -> bool {
         let token = id.as_bytes().get(6..).and_then(read_token);
         match token {
-            Some(at) if id.as_bytes().get(5) == Some(&b'b') => {
-                self.b2bua.end_one(&mut Turn { core: &mut self.core, cx }, at)
-            }
+            Some(at) if id.as_bytes().get(5) == Some(&b'b') => self.b2bua.end_one(
+                &mut Turn {
+                    core: &mut self.core,
+                    cx,
+                },
+                at,
+            ),
             _ => false,
         }
     }

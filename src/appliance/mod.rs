@@ -10,7 +10,8 @@ mod register;
 pub use durable::Durable;
 
 use crate::media::MediaEvent;
-use crate::protocol::sip::transaction::{Event, Incoming, Answered, Transactions};
+use crate::ops::stats::Direction;
+use crate::protocol::sip::transaction::{Answered, Event, Incoming, Transactions};
 use crate::protocol::sip::{Carrier, Message, Method, Reply, Uri, parse, respond_malformed};
 use crate::protocol::{Path, Transport};
 use crate::switch::b2bua::B2bua;
@@ -18,7 +19,6 @@ use crate::switch::core::{Core, CxWire, NOBODY, Turn, label, role};
 use crate::switch::mesh::{Ask, Asker, Mesh};
 use crate::switch::proxy::Proxy;
 use crate::switch::registrar::Registrar;
-use crate::ops::stats::Direction;
 use shards::{Buf, ConnId, Cx, ListenerId, Program, Sender, ShardId, Slot, StreamEvent, Time, Verdict, Written};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -69,7 +69,11 @@ impl Appliance {
         if octets.iter().all(|octet| matches!(octet, b'\r' | b'\n' | 0 | b' ')) {
             return;
         }
-        let carrier = if path.transport.is_reliable() { Carrier::Stream } else { Carrier::Datagram };
+        let carrier = if path.transport.is_reliable() {
+            Carrier::Stream
+        } else {
+            Carrier::Datagram
+        };
         let mut spans = self.core.scratch.take_spans();
         match parse(octets, &mut spans, carrier) {
             Ok(message) => match self.elsewhere(&message).filter(|_| !at_home) {
@@ -81,7 +85,11 @@ impl Appliance {
                 self.core.stats.parse_error(malformed.reason.label());
                 let mut answer = self.core.scratch.take();
                 if respond_malformed(&mut answer, octets, &malformed, path.peer) {
-                    Turn { core: &mut self.core, cx }.send(path, &answer);
+                    Turn {
+                        core: &mut self.core,
+                        cx,
+                    }
+                    .send(path, &answer);
                 }
                 self.core.scratch.give(answer);
             }
@@ -106,7 +114,9 @@ impl Appliance {
     }
 
     fn aor_home(&mut self, register: &Message<'_>) -> ShardId {
-        let Ok(uri) = Uri::parse(register.to().uri) else { return self.core.shard };
+        let Ok(uri) = Uri::parse(register.to().uri) else {
+            return self.core.shard;
+        };
         let mut aor = self.core.scratch.take();
         uri.write_user_decoded(&mut aor);
         let home = self.core.site.home(&aor);
@@ -115,7 +125,16 @@ impl Appliance {
     }
 
     fn hand_over(&mut self, cx: &mut Cx<'_, Mesh>, home: ShardId, path: &Path, message: &Message<'_>) {
-        let full = cx.host.mesh(home, Mesh::Sip { path: *path, octets: Buf::copy_of(message.bytes()) }).is_err();
+        let full = cx
+            .host
+            .mesh(
+                home,
+                Mesh::Sip {
+                    path: *path,
+                    octets: Buf::copy_of(message.bytes()),
+                },
+            )
+            .is_err();
         if full {
             self.core.stats.shed("mesh_full");
             if message.is_request() && message.method() != Method::Ack {
@@ -126,10 +145,21 @@ impl Appliance {
 
     /// 503 without state: this request only, and when to come again.
     fn turn_away(&mut self, cx: &mut Cx<'_, Mesh>, path: &Path, request: &Message<'_>, seconds: &str) {
-        let mut turn = Turn { core: &mut self.core, cx };
+        let mut turn = Turn {
+            core: &mut self.core,
+            cx,
+        };
         let tag = turn.stateless_tag(request);
         let path = Turn::reply_path(request, path);
-        turn.respond_stateless(request, &path, &Reply { to_tag: &tag, headers: &[("Retry-After", seconds.as_bytes())], ..Reply::of(503) });
+        turn.respond_stateless(
+            request,
+            &path,
+            &Reply {
+                to_tag: &tag,
+                headers: &[("Retry-After", seconds.as_bytes())],
+                ..Reply::of(503)
+            },
+        );
     }
 
     fn request(&mut self, cx: &mut Cx<'_, Mesh>, path: &Path, request: &Message<'_>) {
@@ -139,10 +169,23 @@ impl Appliance {
             Incoming::Retransmission | Incoming::AckAbsorbed => {}
             Incoming::Ack => self.ack(cx, path, request),
             Incoming::Cancel { invite, user } => {
-                let Ok(server) = self.core.tx.server(cx.now, request, &back, NOBODY) else { return };
-                let mut turn = Turn { core: &mut self.core, cx };
+                let Ok(server) = self.core.tx.server(cx.now, request, &back, NOBODY) else {
+                    return;
+                };
+                let mut turn = Turn {
+                    core: &mut self.core,
+                    cx,
+                };
                 let tag = turn.stateless_tag(request);
-                turn.respond(server, request, &back, &Reply { to_tag: &tag, ..Reply::of(200) });
+                turn.respond(
+                    server,
+                    request,
+                    &back,
+                    &Reply {
+                        to_tag: &tag,
+                        ..Reply::of(200)
+                    },
+                );
                 match user.role {
                     role::PROXY => self.proxy.cancel(&mut turn, user),
                     role::B2BUA => self.b2bua.cancel(&mut turn, user, invite),
@@ -150,18 +193,33 @@ impl Appliance {
                 }
             }
             Incoming::CancelUnmatched => {
-                let mut turn = Turn { core: &mut self.core, cx };
+                let mut turn = Turn {
+                    core: &mut self.core,
+                    cx,
+                };
                 let tag = turn.stateless_tag(request);
-                turn.respond_stateless(request, &back, &Reply { to_tag: &tag, ..Reply::of(481) });
+                turn.respond_stateless(
+                    request,
+                    &back,
+                    &Reply {
+                        to_tag: &tag,
+                        ..Reply::of(481)
+                    },
+                );
             }
             Incoming::New => self.new_request(cx, path, &back, request),
         }
     }
 
     fn response(&mut self, cx: &mut Cx<'_, Mesh>, response: &Message<'_>) {
-        self.core.stats.response(label(response.method()), response.status(), Direction::In);
+        self.core
+            .stats
+            .response(label(response.method()), response.status(), Direction::In);
         if let Answered::Pass { client, user } = self.core.tx.receive_response(&mut CxWire(cx), response) {
-            let mut turn = Turn { core: &mut self.core, cx };
+            let mut turn = Turn {
+                core: &mut self.core,
+                cx,
+            };
             match user.role {
                 role::PROXY => self.proxy.response(&mut turn, user, client, response),
                 role::B2BUA => self.b2bua.response(&mut turn, user, client, response),
@@ -180,7 +238,10 @@ impl Appliance {
                 // No ACK to a failure: the transaction has ended, and there is no one to tell.
                 Event::ServerTimeout { .. } | Event::ServerFailed { .. } => continue,
             };
-            let mut turn = Turn { core: &mut self.core, cx };
+            let mut turn = Turn {
+                core: &mut self.core,
+                cx,
+            };
             match user.role {
                 role::PROXY => self.proxy.failed(&mut turn, user, client, status),
                 role::B2BUA => self.b2bua.failed(&mut turn, user, client, status),
@@ -192,7 +253,10 @@ impl Appliance {
 
     /// Targets for a request that waits in one of the roles.
     fn located(&mut self, cx: &mut Cx<'_, Mesh>, asker: Asker, targets: crate::switch::target::TargetSet) {
-        let mut turn = Turn { core: &mut self.core, cx };
+        let mut turn = Turn {
+            core: &mut self.core,
+            cx,
+        };
         match asker.role {
             role::PROXY => self.proxy.targets(&mut turn, asker.handle, targets, None),
             role::B2BUA => self.b2bua.targets(&mut turn, asker.handle, targets, None),
@@ -226,7 +290,12 @@ impl Program for Appliance {
     }
 
     fn datagram(&mut self, cx: &mut Cx<'_, Mesh>, listener: ListenerId, from: SocketAddr, octets: &[u8]) {
-        let path = Path { transport: Transport::Udp, listener, peer: from, conn: ConnId::NONE };
+        let path = Path {
+            transport: Transport::Udp,
+            listener,
+            peer: from,
+            conn: ConnId::NONE,
+        };
         self.sip(cx, &path, octets, false);
     }
 
@@ -240,9 +309,24 @@ impl Program for Appliance {
 
     fn stream(&mut self, cx: &mut Cx<'_, Mesh>, event: StreamEvent) {
         match event {
-            StreamEvent::Message { conn, listener, peer, bytes } => {
+            StreamEvent::Message {
+                conn,
+                listener,
+                peer,
+                bytes,
+            } => {
                 let transport = self.core.site.listener(listener).transport;
-                self.sip(cx, &Path { transport, listener, peer, conn }, &bytes, false);
+                self.sip(
+                    cx,
+                    &Path {
+                        transport,
+                        listener,
+                        peer,
+                        conn,
+                    },
+                    &bytes,
+                    false,
+                );
             }
             StreamEvent::Failed { tag, .. } => self.stream_failed(cx, tag),
             StreamEvent::Opened { .. } | StreamEvent::Closed { .. } => {}
@@ -264,13 +348,22 @@ impl Program for Appliance {
                 self.core.site = site;
             }
             Mesh::Drain => self.core.draining = true,
-            Mesh::HangUpAll => self.b2bua.end_all(&mut Turn { core: &mut self.core, cx }),
+            Mesh::HangUpAll => self.b2bua.end_all(&mut Turn {
+                core: &mut self.core,
+                cx,
+            }),
             Mesh::Panic => panic!("a panic was asked for (fault injection)"),
         }
     }
 
     fn written(&mut self, cx: &mut Cx<'_, Mesh>, written: Written) {
-        self.registrar.written(&mut Turn { core: &mut self.core, cx }, written);
+        self.registrar.written(
+            &mut Turn {
+                core: &mut self.core,
+                cx,
+            },
+            written,
+        );
         while let Some(&(serial, end)) = self.closing.front()
             && end <= written.upto
         {
@@ -280,7 +373,13 @@ impl Program for Appliance {
     }
 
     fn deadline(&self) -> Option<Time> {
-        let parts = [self.core.tx.deadline(), self.core.media.deadline(), self.registrar.deadline(), self.proxy.deadline(), self.b2bua.deadline()];
+        let parts = [
+            self.core.tx.deadline(),
+            self.core.media.deadline(),
+            self.registrar.deadline(),
+            self.proxy.deadline(),
+            self.b2bua.deadline(),
+        ];
         parts.into_iter().flatten().min()
     }
 
@@ -295,11 +394,20 @@ impl Program for Appliance {
             self.core.media.expire(now, cx.out, &mut self.media_events);
             let mut events = std::mem::take(&mut self.media_events);
             for MediaEvent::Silent { user } in events.drain(..) {
-                self.b2bua.silent(&mut Turn { core: &mut self.core, cx }, user);
+                self.b2bua.silent(
+                    &mut Turn {
+                        core: &mut self.core,
+                        cx,
+                    },
+                    user,
+                );
             }
             self.media_events = events;
         }
-        let mut turn = Turn { core: &mut self.core, cx };
+        let mut turn = Turn {
+            core: &mut self.core,
+            cx,
+        };
         if due(self.registrar.deadline()) {
             self.registrar.expire(&mut turn);
         }
@@ -319,7 +427,9 @@ impl Program for Appliance {
             self.next_log(cx);
         }
         for _ in 0..self.undelivered.len() {
-            let Some((to, message)) = self.undelivered.pop_front() else { break };
+            let Some((to, message)) = self.undelivered.pop_front() else {
+                break;
+            };
             self.deliver(cx, to, message);
         }
     }
@@ -336,7 +446,9 @@ impl Appliance {
         match ask {
             Ask::Figures(reply) => drop(reply.try_send(Box::new(self.figures()))),
             Ask::Calls(limit, reply) => drop(reply.try_send(self.call_rows(cx, limit))),
-            Ask::Registrations(limit, prefix, reply) => drop(reply.try_send(self.registration_rows(cx, limit, &prefix))),
+            Ask::Registrations(limit, prefix, reply) => {
+                drop(reply.try_send(self.registration_rows(cx, limit, &prefix)))
+            }
             Ask::HangUp(id, reply) => {
                 let done = self.hang_up(cx, &id);
                 let _ = reply.try_send(done);

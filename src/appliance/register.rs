@@ -30,20 +30,30 @@ impl Appliance {
         let index = match auth::check(&site, &mut self.core.nonces, cx.now, request, As::Server, realm) {
             Verdict::User(index) => index,
             Verdict::Challenge { stale } => {
-                let mut turn = Turn { core: &mut self.core, cx };
+                let mut turn = Turn {
+                    core: &mut self.core,
+                    cx,
+                };
                 return auth::challenge(&mut turn, request, back, As::Server, realm, stale);
             }
         };
         let mut aor = self.core.scratch.take();
         to.write_user_decoded(&mut aor);
-        let own = site.plan.users.get(index).is_some_and(|user| user.name.as_bytes() == aor);
+        let own = site
+            .plan
+            .users
+            .get(index)
+            .is_some_and(|user| user.name.as_bytes() == aor);
         if !own {
             self.core.scratch.give(aor);
             return self.refuse(cx, back, request, 403, &[]);
         }
         match self.core.tx.server(cx.now, request, back, OWNER) {
             Ok(server) => {
-                let mut turn = Turn { core: &mut self.core, cx };
+                let mut turn = Turn {
+                    core: &mut self.core,
+                    cx,
+                };
                 self.registrar.register(&mut turn, server, request, path, &aor);
             }
             Err(_) => {

@@ -26,6 +26,7 @@ pub(super) fn demonstration_on(machine: &Machine, data: PathBuf, users: Vec<User
             digest: sip::default_digest(),
             timers: sip::DEFAULT_TIMERS,
             product: sip::default_product(),
+            md5_agents: sip::default_md5_agents(),
             session_expires: 1_800,
             min_se: 90,
             follow_redirects: true,

@@ -50,6 +50,10 @@ pub struct Sip {
     pub domains: Vec<String>,
     /// Digest algorithms offered, in this order.
     pub digest: Vec<DigestAlgorithm>,
+    /// Beginnings of the User-Agent of phones that give up when they see a challenge with an
+    /// algorithm other than MD5 (against RFC 8760 section 2.4); they are offered MD5 alone, where
+    /// `digest` has it.
+    pub md5_agents: Vec<String>,
     /// T1, T2, T4 and Timer C.
     pub timers: Timers,
     /// The value of Server and User-Agent.

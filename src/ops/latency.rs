@@ -53,7 +53,10 @@ impl Latency {
         for step in other.iter_recorded() {
             let (nanos, count) = (step.value_iterated_to().min(HIGHEST), step.count_at_value());
             latency.sum_nanos = latency.sum_nanos.saturating_add(nanos.saturating_mul(count));
-            latency.histogram.get_or_insert_with(empty).saturating_record_n(nanos, count);
+            latency
+                .histogram
+                .get_or_insert_with(empty)
+                .saturating_record_n(nanos, count);
         }
         latency
     }

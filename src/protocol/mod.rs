@@ -4,9 +4,9 @@
 pub mod path;
 pub mod rtcp;
 pub mod rtp;
+pub mod sdp;
 #[cfg(test)]
 pub(crate) mod seeds;
-pub mod sdp;
 pub mod sip;
 pub mod stun;
 

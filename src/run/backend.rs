@@ -42,8 +42,19 @@ impl ShardBackend {
             name: "ringfort",
             version: env!("CARGO_PKG_VERSION").to_owned(),
             revision: option_env!("RINGFORT_REVISION").unwrap_or("").to_owned(),
-            started: u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(0),
-            listeners: running.site.listeners.iter().map(|listener| format!("{}:{}", listener.transport.param(), listener.address)).collect(),
+            started: u64::try_from(
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .unwrap_or_default()
+                    .as_millis(),
+            )
+            .unwrap_or(0),
+            listeners: running
+                .site
+                .listeners
+                .iter()
+                .map(|listener| format!("{}:{}", listener.transport.param(), listener.address))
+                .collect(),
             domains: plan.sip.domains.clone(),
             demonstration: plan.demonstration,
             fault_injection: plan.fault_injection,
@@ -82,11 +93,17 @@ impl ShardBackend {
         let waiting: Vec<Option<Receiver<T>>> = (0..self.handle.shards())
             .map(|shard| {
                 let (reply, answer) = bounded(1);
-                self.handle.send(shard, Mesh::Ask(question(reply))).ok().map(|()| answer)
+                self.handle
+                    .send(shard, Mesh::Ask(question(reply)))
+                    .ok()
+                    .map(|()| answer)
             })
             .collect();
         let until = Instant::now() + PATIENCE;
-        waiting.into_iter().map(|answer| answer.and_then(|answer| answer.recv_deadline(until).ok())).collect()
+        waiting
+            .into_iter()
+            .map(|answer| answer.and_then(|answer| answer.recv_deadline(until).ok()))
+            .collect()
     }
 
     pub(super) fn start_drain(&self) {
@@ -100,7 +117,11 @@ impl ShardBackend {
 
     /// Calls that are alive now. Shards that do not answer count as none.
     pub(super) fn calls_now(&self) -> u64 {
-        self.ask_all(Ask::Figures).into_iter().flatten().map(|figures| figures.calls_total()).sum()
+        self.ask_all(Ask::Figures)
+            .into_iter()
+            .flatten()
+            .map(|figures| figures.calls_total())
+            .sum()
     }
 
     /// SIGHUP: all of the new configuration, or nothing of it.
@@ -125,9 +146,16 @@ impl ShardBackend {
             ("media.address", old.plan.media.addresses != new.media.addresses),
             ("http.listen", old.plan.http.listen != new.http.listen),
         ];
-        let restart: Vec<&str> = fixed.iter().filter(|(_, changed)| *changed).map(|(key, _)| *key).collect();
+        let restart: Vec<&str> = fixed
+            .iter()
+            .filter(|(_, changed)| *changed)
+            .map(|(key, _)| *key)
+            .collect();
         if !restart.is_empty() {
-            tracing::error!("reload refused, the running configuration stays: {} can only change with a restart", restart.join(", "));
+            tracing::error!(
+                "reload refused, the running configuration stays: {} can only change with a restart",
+                restart.join(", ")
+            );
             return;
         }
         let bound: Vec<_> = old.listeners.iter().map(|listener| listener.address).collect();
@@ -145,11 +173,18 @@ impl ShardBackend {
         let ratio = match history.busy {
             Some((_, old_busy, old_idle)) => {
                 let (busy, idle) = (busy.saturating_sub(old_busy), idle.saturating_sub(old_idle));
-                if busy + idle == 0 { 0.0 } else { busy as f64 / (busy + idle) as f64 }
+                if busy + idle == 0 {
+                    0.0
+                } else {
+                    busy as f64 / (busy + idle) as f64
+                }
             }
             None => 0.0,
         };
-        if history.busy.is_none_or(|(since, ..)| since.elapsed() > Duration::from_secs(1)) {
+        if history
+            .busy
+            .is_none_or(|(since, ..)| since.elapsed() > Duration::from_secs(1))
+        {
             history.busy = Some((Instant::now(), busy, idle));
         }
         let ring = RingFigures {
@@ -175,25 +210,33 @@ impl Backend for ShardBackend {
     fn snapshot(&self) -> Vec<ShardSnapshot> {
         let answers = self.ask_all(Ask::Figures);
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        let merged = answers.into_iter().zip(history.iter_mut()).enumerate().map(|(shard, (answer, history))| {
-            let shard = u16::try_from(shard).unwrap_or(u16::MAX);
-            let (ring, restarts) = self.ring(shard, history);
-            if restarts != history.restarts {
-                // A new instance counts from zero; what the old one counted is kept.
-                let mut last = std::mem::take(&mut history.last);
-                last.ring = RingFigures::default();
-                history.earlier.add_counters(&last);
-                history.restarts = restarts;
-            }
-            let figures = answer.map(|mut figures| {
-                history.last = (*figures).clone();
-                figures.add_counters(&history.earlier);
-                figures.ring = ring;
-                figures.media.forward = crate::ops::latency::Latency::of_nanos(&self.handle.rtp_forward(shard));
-                figures
+        let merged = answers
+            .into_iter()
+            .zip(history.iter_mut())
+            .enumerate()
+            .map(|(shard, (answer, history))| {
+                let shard = u16::try_from(shard).unwrap_or(u16::MAX);
+                let (ring, restarts) = self.ring(shard, history);
+                if restarts != history.restarts {
+                    // A new instance counts from zero; what the old one counted is kept.
+                    let mut last = std::mem::take(&mut history.last);
+                    last.ring = RingFigures::default();
+                    history.earlier.add_counters(&last);
+                    history.restarts = restarts;
+                }
+                let figures = answer.map(|mut figures| {
+                    history.last = (*figures).clone();
+                    figures.add_counters(&history.earlier);
+                    figures.ring = ring;
+                    figures.media.forward = crate::ops::latency::Latency::of_nanos(&self.handle.rtp_forward(shard));
+                    figures
+                });
+                ShardSnapshot {
+                    shard,
+                    restarts,
+                    figures,
+                }
             });
-            ShardSnapshot { shard, restarts, figures }
-        });
         merged.collect()
     }
 
@@ -202,27 +245,41 @@ impl Backend for ShardBackend {
     }
 
     fn calls(&self, limit: usize) -> Vec<CallRow> {
-        let mut rows: Vec<CallRow> = self.ask_all(|reply| Ask::Calls(limit, reply)).into_iter().flatten().flatten().collect();
+        let mut rows: Vec<CallRow> = self
+            .ask_all(|reply| Ask::Calls(limit, reply))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.started));
         rows.truncate(limit);
         rows
     }
 
     fn registrations(&self, limit: usize, prefix: &str) -> Vec<RegistrationRow> {
-        let mut rows: Vec<RegistrationRow> =
-            self.ask_all(|reply| Ask::Registrations(limit, prefix.to_owned(), reply)).into_iter().flatten().flatten().collect();
+        let mut rows: Vec<RegistrationRow> = self
+            .ask_all(|reply| Ask::Registrations(limit, prefix.to_owned(), reply))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .collect();
         rows.sort_by(|one, other| one.aor.cmp(&other.aor));
         rows.truncate(limit);
         rows
     }
 
     fn hang_up(&self, id: &str) -> Result<(), Refused> {
-        let shard = id.get(..4).and_then(|digits| u16::from_str_radix(digits, 16).ok()).ok_or(Refused::NotFound)?;
+        let shard = id
+            .get(..4)
+            .and_then(|digits| u16::from_str_radix(digits, 16).ok())
+            .ok_or(Refused::NotFound)?;
         if shard >= self.handle.shards() {
             return Err(Refused::NotFound);
         }
         let (reply, answer) = bounded(1);
-        self.handle.send(shard, Mesh::Ask(Ask::HangUp(id.to_owned(), reply))).map_err(|_| Refused::Silent)?;
+        self.handle
+            .send(shard, Mesh::Ask(Ask::HangUp(id.to_owned(), reply)))
+            .map_err(|_| Refused::Silent)?;
         match answer.recv_timeout(PATIENCE) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Refused::NotFound),

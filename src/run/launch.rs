@@ -18,8 +18,8 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
-use shards::supervise::{Cluster, ListenerKind, ListenerPlan, Plan as ShardPlan, Seat};
 use shards::MediaSlice;
+use shards::supervise::{Cluster, ListenerKind, ListenerPlan, Plan as ShardPlan, Seat};
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -38,7 +38,13 @@ pub(super) fn launch(plan: Plan, store: &Arc<Store>) -> Result<Running, Stop> {
     let shard_plan = shard_plan(&plan);
     let site: Arc<OnceLock<Arc<Site>>> = Arc::new(OnceLock::new());
     let durable: Arc<dyn Durable> = Arc::new(DurableStore((**store).clone()));
-    let media: Vec<_> = plan.media.addresses.iter().copied().zip(plan.media.advertised.iter().copied()).collect();
+    let media: Vec<_> = plan
+        .media
+        .addresses
+        .iter()
+        .copied()
+        .zip(plan.media.advertised.iter().copied())
+        .collect();
     let own = Arc::new(OwnSockets::new(&media, plan.media.ports));
     let made_site = site.clone();
     let store_again = store.clone();
@@ -53,14 +59,19 @@ pub(super) fn launch(plan: Plan, store: &Arc<Store>) -> Result<Running, Stop> {
             .clone();
         let stored = if seat.restart == 0 {
             let mut all = first.lock().unwrap_or_else(PoisonError::into_inner);
-            all.get_mut(usize::from(seat.shard)).map(std::mem::take).unwrap_or_default()
+            all.get_mut(usize::from(seat.shard))
+                .map(std::mem::take)
+                .unwrap_or_default()
         } else {
             reload(&site, &store_again, seat)
         };
         program(seat, &site, stored, durable.clone(), own.clone(), nonce_key)
     };
     let cluster = shards::supervise::launch(shard_plan, factory).map_err(|error| Stop::new(error.to_string()))?;
-    let site = site.get().cloned().ok_or_else(|| Stop::new("no shard has started; [shards] count must be at least 1"))?;
+    let site = site
+        .get()
+        .cloned()
+        .ok_or_else(|| Stop::new("no shard has started; [shards] count must be at least 1"))?;
     Ok(Running { cluster, site })
 }
 
@@ -74,7 +85,12 @@ fn load(site: &Site, store: &Store) -> Result<Vec<Stored>, Stop> {
             }
         })
         .map_err(|error| Stop::new(error.to_string()))?;
-    tracing::info!("{} bindings loaded in {} ms ({} log files)", loaded.bindings, loaded.took.as_millis(), loaded.files);
+    tracing::info!(
+        "{} bindings loaded in {} ms ({} log files)",
+        loaded.bindings,
+        loaded.took.as_millis(),
+        loaded.files
+    );
     Ok(homes)
 }
 
@@ -87,24 +103,59 @@ fn reload(site: &Site, store: &Store, seat: &Seat) -> Stored {
         }
     });
     match result {
-        Ok(loaded) => tracing::warn!("shard {} has its {} bindings again after {} ms", seat.shard, mine.len(), loaded.took.as_millis()),
+        Ok(loaded) => tracing::warn!(
+            "shard {} has its {} bindings again after {} ms",
+            seat.shard,
+            mine.len(),
+            loaded.took.as_millis()
+        ),
         Err(error) => tracing::error!("shard {} starts without its bindings: {error}", seat.shard),
     }
     mine
 }
 
-fn program(seat: &Seat, site: &Arc<Site>, stored: Stored, durable: Arc<dyn Durable>, own: Arc<OwnSockets>, nonce_key: [u8; 32]) -> Appliance {
+fn program(
+    seat: &Seat,
+    site: &Arc<Site>,
+    stored: Stored,
+    durable: Arc<dyn Durable>,
+    own: Arc<OwnSockets>,
+    nonce_key: [u8; 32],
+) -> Appliance {
     let plan = &site.plan;
     let shards = u32::try_from(plan.shards.max(1)).unwrap_or(1);
     let calls_limit = plan.limits.calls.div_ceil(shards);
-    let slice = seat.media.clone().unwrap_or(MediaSlice { addresses: Vec::new(), first: 0, ports: 0 });
-    let media = Media::new(slice, &plan.media, MediaLimits { calls: calls_limit, seed: seed(), own });
+    let slice = seat.media.clone().unwrap_or(MediaSlice {
+        addresses: Vec::new(),
+        first: 0,
+        ports: 0,
+    });
+    let media = Media::new(
+        slice,
+        &plan.media,
+        MediaLimits {
+            calls: calls_limit,
+            seed: seed(),
+            own,
+        },
+    );
     let core = Core {
         site: site.clone(),
         shard: seat.shard,
-        tx: Transactions::new(seat.shard, plan.sip.timers, plan.limits.transactions.div_ceil(shards), seed()),
+        tx: Transactions::new(
+            seat.shard,
+            plan.sip.timers,
+            plan.limits.transactions.div_ceil(shards),
+            seed(),
+        ),
         media,
-        nonces: Nonces::new(nonce_key, seat.shard, (plan.limits.registrations.div_ceil(shards) as usize).clamp(1024, 1 << 18).next_power_of_two()),
+        nonces: Nonces::new(
+            nonce_key,
+            seat.shard,
+            (plan.limits.registrations.div_ceil(shards) as usize)
+                .clamp(1024, 1 << 18)
+                .next_power_of_two(),
+        ),
         stats: Default::default(),
         rng: ChaCha12Rng::from_seed(seed()),
         scratch: Scratch::default(),
@@ -118,7 +169,11 @@ fn program(seat: &Seat, site: &Arc<Site>, stored: Stored, durable: Arc<dyn Durab
 
 fn shard_plan(plan: &Plan) -> ShardPlan {
     let listeners = plan.sip.listeners.iter().map(|listener| ListenerPlan {
-        transport: if listener.transport == Transport::Udp { ListenerKind::Datagram } else { ListenerKind::Stream },
+        transport: if listener.transport == Transport::Udp {
+            ListenerKind::Datagram
+        } else {
+            ListenerKind::Stream
+        },
         address: listener.address,
     });
     let (first, last) = plan.media.ports;
@@ -140,6 +195,9 @@ fn shard_plan(plan: &Plan) -> ShardPlan {
 /// When the operating system has none: then nothing here could be kept secret.
 fn seed() -> [u8; 32] {
     let mut seed = [0u8; 32];
-    assert!(SysRng.try_fill_bytes(&mut seed).is_ok(), "the operating system gives no random numbers");
+    assert!(
+        SysRng.try_fill_bytes(&mut seed).is_ok(),
+        "the operating system gives no random numbers"
+    );
     seed
 }

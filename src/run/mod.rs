@@ -33,12 +33,18 @@ struct Stop {
 
 impl Stop {
     fn new(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), code: ExitCode::FAILURE }
+        Self {
+            sentence: sentence.into(),
+            code: ExitCode::FAILURE,
+        }
     }
 }
 
 fn serve(args: &RunArgs) -> Result<(), Stop> {
-    let prepared = cli::prepare(args).map_err(|refusal| Stop { sentence: refusal.to_string(), code: refusal.exit_code() })?;
+    let prepared = cli::prepare(args).map_err(|refusal| Stop {
+        sentence: refusal.to_string(),
+        code: refusal.exit_code(),
+    })?;
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }
@@ -65,10 +71,14 @@ fn serve(args: &RunArgs) -> Result<(), Stop> {
             http_text = address.to_string();
             let file = &running.site.plan.http.token_file;
             let token = load_or_make_token(file).map_err(|error| Stop::new(error.to_string()))?;
-            tracing::info!("web interface: http://{address}/?token={token} (the token is in {})", file.display());
+            tracing::info!(
+                "web interface: http://{address}/?token={token} (the token is in {})",
+                file.display()
+            );
             let mut options = http::Options::new(token);
             options.names = running.site.plan.sip.domains.clone();
-            let server = http::serve(listener, backend.clone(), options).map_err(|error| Stop::new(format!("cannot start the web interface: {error}")))?;
+            let server = http::serve(listener, backend.clone(), options)
+                .map_err(|error| Stop::new(format!("cannot start the web interface: {error}")))?;
             Some(server)
         }
         None => None,
@@ -85,7 +95,11 @@ fn serve(args: &RunArgs) -> Result<(), Stop> {
 #[expect(clippy::print_stdout, reason = "the ready line is what scripts wait for")]
 fn announce(running: &launch::Running, http: &str) {
     let site = &running.site;
-    let sip: Vec<String> = site.listeners.iter().map(|listener| format!("{}:{}", listener.transport.param(), listener.address)).collect();
+    let sip: Vec<String> = site
+        .listeners
+        .iter()
+        .map(|listener| format!("{}:{}", listener.transport.param(), listener.address))
+        .collect();
     println!("ready sip={} http={http} shards={}", sip.join(","), site.plan.shards);
     // Not under systemd this does nothing.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

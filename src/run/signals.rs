@@ -21,9 +21,11 @@ pub(super) fn wait(backend: &Arc<ShardBackend>, running: &Running) {
 }
 
 async fn until_stop(backend: &Arc<ShardBackend>) {
-    let (Ok(mut term), Ok(mut interrupt), Ok(mut hangup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
+    let (Ok(mut term), Ok(mut interrupt), Ok(mut hangup)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    ) else {
         return std::future::pending().await;
     };
     let mut look = tokio::time::interval(Duration::from_millis(500));

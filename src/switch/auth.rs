@@ -8,7 +8,7 @@ use super::site::Site;
 use crate::config::plan::DigestAlgorithm;
 use crate::protocol::Path;
 use crate::protocol::sip::digest::{self, Credentials, Ha1, NonceVerdict, Nonces};
-use crate::protocol::sip::{Message, Name, Reply};
+use crate::protocol::sip::{Message, Name, Reply, Uri};
 use shards::Time;
 
 /// Whether credentials convince.
@@ -42,13 +42,17 @@ pub fn check(site: &Site, nonces: &mut Nonces, now: Time, request: &Message<'_>,
     let mut stale = false;
     // A phone that knows several realms sends several; more than a few are not worth hashing.
     for value in request.headers(name).take(MOST_CREDENTIALS) {
-        let Ok(credentials) = Credentials::parse(value) else { continue };
+        let Ok(credentials) = Credentials::parse(value) else {
+            continue;
+        };
         if credentials.realm != realm {
             continue;
         }
         let user = site.user_index(credentials.username);
         let known = user.and_then(|index| site.plan.users.get(index));
-        let offered = known.and_then(|user| user.digest.as_deref()).unwrap_or(&site.plan.sip.digest);
+        let offered = known
+            .and_then(|user| user.digest.as_deref())
+            .unwrap_or(&site.plan.sip.digest);
         let password = known.map_or(NOBODYS_PASSWORD, |user| user.password.as_str());
         let ha1 = Ha1::new(credentials.algorithm, credentials.username, realm, password.as_bytes());
         let right = digest::verify(credentials.algorithm, &ha1, &credentials, request.method_text());
@@ -76,7 +80,7 @@ pub fn challenge(turn: &mut Turn<'_, '_>, request: &Message<'_>, path: &Path, ro
     let mut nonce = turn.core.scratch.take();
     turn.core.nonces.issue(turn.cx.now, &mut nonce);
     let site = turn.core.site.clone();
-    let offered: &[DigestAlgorithm] = claimed_user(&site, request).unwrap_or(&site.plan.sip.digest);
+    let offered = offered(&site, request);
     let mut values = [turn.core.scratch.take(), turn.core.scratch.take()];
     for (value, algorithm) in values.iter_mut().zip(offered) {
         digest::challenge(value, realm, &nonce, *algorithm, stale);
@@ -84,7 +88,12 @@ pub fn challenge(turn: &mut Turn<'_, '_>, request: &Message<'_>, path: &Path, ro
     let count = offered.len().min(values.len());
     let headers = [(name, &values[0][..]), (name, &values[1][..])];
     let tag = turn.stateless_tag(request);
-    let reply = Reply { status, headers: headers.get(..count).unwrap_or(&[]), to_tag: &tag, ..Reply::of(status) };
+    let reply = Reply {
+        status,
+        headers: headers.get(..count).unwrap_or(&[]),
+        to_tag: &tag,
+        ..Reply::of(status)
+    };
     turn.respond_stateless(request, path, &reply);
     let [first, second] = values;
     for octets in [nonce, first, second] {
@@ -92,11 +101,19 @@ pub fn challenge(turn: &mut Turn<'_, '_>, request: &Message<'_>, path: &Path, ro
     }
 }
 
-/// A user may be limited to some algorithms (an old phone that knows MD5 only). Unknown users get
-/// the site's list, which is also what an unlimited user gets.
-fn claimed_user<'s>(site: &'s Site, request: &Message<'_>) -> Option<&'s [DigestAlgorithm]> {
-    let uri = crate::protocol::sip::Uri::parse(request.from().uri).ok()?;
-    site.user(uri.user)?.digest.as_deref()
+/// A user may be limited to some algorithms. Unknown users get the site's list, which is also what
+/// an unlimited user gets. Phones that give up at anything but MD5 get MD5 alone.
+fn offered<'s>(site: &'s Site, request: &Message<'_>) -> &'s [DigestAlgorithm] {
+    let sip = &site.plan.sip;
+    let claimed = Uri::parse(request.from().uri).ok().and_then(|uri| site.user(uri.user));
+    let list = claimed.and_then(|user| user.digest.as_deref()).unwrap_or(&sip.digest);
+    let agent = request.header(Name::UserAgent).unwrap_or(b"");
+    let old = sip.md5_agents.iter().any(|start| agent.starts_with(start.as_bytes()));
+    if old && list.contains(&DigestAlgorithm::Md5) {
+        &[DigestAlgorithm::Md5]
+    } else {
+        list
+    }
 }
 
 const MOST_CREDENTIALS: usize = 4;

@@ -137,6 +137,9 @@ mod tests {
         assert_eq!(line.iter().filter(|&&octet| octet == b'\n').count(), 1);
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(value["call_id"], "a\"\\\r\n\u{0}\u{fffd}\u{fffd}");
-        assert_eq!((value["billed_seconds"].as_f64(), value["seconds"].as_f64()), (Some(6.5), Some(9.0)));
+        assert_eq!(
+            (value["billed_seconds"].as_f64(), value["seconds"].as_f64()),
+            (Some(6.5), Some(9.0))
+        );
     }
 }

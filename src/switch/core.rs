@@ -33,17 +33,28 @@ pub mod role {
 /// A transaction's owner from a role and a slab handle.
 #[must_use]
 pub fn user(role: u8, handle: Handle) -> User {
-    User { role, index: handle.index, generation: handle.generation }
+    User {
+        role,
+        index: handle.index,
+        generation: handle.generation,
+    }
 }
 
 /// The slab handle in a transaction's owner.
 #[must_use]
 pub fn handle(user: User) -> Handle {
-    Handle { index: user.index, generation: user.generation }
+    Handle {
+        index: user.index,
+        generation: user.generation,
+    }
 }
 
 /// Nobody's transaction: its end interests no one.
-pub const NOBODY: User = User { role: role::NONE, index: 0, generation: 0 };
+pub const NOBODY: User = User {
+    role: role::NONE,
+    index: 0,
+    generation: 0,
+};
 
 /// State of a shard that every role uses.
 pub struct Core {
@@ -144,7 +155,9 @@ impl Turn<'_, '_> {
         let mut octets = self.core.scratch.take();
         reply.write(&mut octets, request, path.peer);
         self.send(path, &octets);
-        self.core.stats.response(label(request.method()), reply.status, Direction::Out);
+        self.core
+            .stats
+            .response(label(request.method()), reply.status, Direction::Out);
         self.core.scratch.give(octets);
     }
 
@@ -221,7 +234,11 @@ impl Wire for CxWire<'_, '_> {
             self.0.out.datagram(Target::Listener(path.listener, path.peer), octets);
             return;
         }
-        let via = if path.conn == ConnId::NONE { self.0.shard } else { path.conn.shard() };
+        let via = if path.conn == ConnId::NONE {
+            self.0.shard
+        } else {
+            path.conn.shard()
+        };
         let command = StreamCommand {
             conn: path.conn,
             listener: path.listener,

@@ -46,10 +46,14 @@ pub fn resolve(site: &Site, raw: &[u8], preferred: ListenerId) -> Result<Path, N
     };
     // RFC 3261 section 19.1.1: maddr overrides the host.
     let ip = match uri.param("maddr") {
-        Some(text) => std::str::from_utf8(text).ok().and_then(|text| text.trim_matches(['[', ']']).parse().ok()),
+        Some(text) => std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.trim_matches(['[', ']']).parse().ok()),
         None => uri.host_ip(),
     };
-    let port = uri.port.unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
+    let port = uri
+        .port
+        .unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
     let peer = SocketAddr::new(ip.ok_or(NoPath::Name)?, port);
     if !is_sendable(peer) || site.is_own_address(peer) {
         return Err(NoPath::Forbidden);
@@ -60,9 +64,15 @@ pub fn resolve(site: &Site, raw: &[u8], preferred: ListenerId) -> Result<Path, N
 /// A transport by its name in a URI.
 #[must_use]
 pub fn transport_named(text: &[u8]) -> Option<Transport> {
-    [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss]
-        .into_iter()
-        .find(|transport| transport.param().as_bytes().eq_ignore_ascii_case(text))
+    [
+        Transport::Udp,
+        Transport::Tcp,
+        Transport::Tls,
+        Transport::Ws,
+        Transport::Wss,
+    ]
+    .into_iter()
+    .find(|transport| transport.param().as_bytes().eq_ignore_ascii_case(text))
 }
 
 /// Whether a datagram or connection may be aimed at an address at all.
@@ -83,7 +93,14 @@ mod tests {
 
     #[test]
     fn unusable_addresses() {
-        for bad in ["0.0.0.0:5060", "255.255.255.255:5060", "224.0.0.1:5060", "[::]:5060", "[ff02::1]:5060", "192.0.2.1:0"] {
+        for bad in [
+            "0.0.0.0:5060",
+            "255.255.255.255:5060",
+            "224.0.0.1:5060",
+            "[::]:5060",
+            "[ff02::1]:5060",
+            "192.0.2.1:0",
+        ] {
             assert!(!is_sendable(bad.parse().unwrap()), "{bad}");
         }
         for good in ["192.0.2.1:5060", "[2001:db8::1]:1", "127.0.0.1:9"] {

@@ -1,11 +1,11 @@
 //! Where a request is meant to go: a pure decision from the Request-URI and the site.
 
 use super::site::Site;
+use super::target::{Target, TargetSet};
 use crate::config::plan::{CallPolicy, RouteAuth};
 use crate::media::Service;
 use crate::protocol::Path;
 use crate::protocol::sip::{Scheme, Uri};
-use super::target::{Target, TargetSet};
 
 /// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,10 @@ pub fn decide<'a>(site: &'a Site, uri: &Uri<'_>, raw: &[u8], user: &[u8]) -> Des
     if user.is_empty() {
         return Destination::Here;
     }
-    for (number, service) in [(&plan.services.echo, Service::Echo), (&plan.services.music, Service::Music)] {
+    for (number, service) in [
+        (&plan.services.echo, Service::Echo),
+        (&plan.services.music, Service::Music),
+    ] {
         if number.as_deref().is_some_and(|number| number.as_bytes() == user) {
             return Destination::Service(service);
         }
@@ -65,7 +68,12 @@ pub fn decide<'a>(site: &'a Site, uri: &Uri<'_>, raw: &[u8], user: &[u8]) -> Des
         return Destination::User(&user.name);
     }
     match plan.routes.iter().find(|route| route.pattern.is_match(user)) {
-        Some(route) => Destination::Trunks { trunks: &route.trunks, policy: route.policy, auth: route.auth, emergency: false },
+        Some(route) => Destination::Trunks {
+            trunks: &route.trunks,
+            policy: route.policy,
+            auth: route.auth,
+            emergency: false,
+        },
         None => Destination::Nobody,
     }
 }
@@ -76,7 +84,11 @@ fn emergency<'a>(site: &'a Site, user: &[u8]) -> Destination<'a> {
     let plan = &site.plan;
     let route = plan.routes.iter().find(|route| route.pattern.is_match(user));
     let policy = route.map_or(plan.local, |route| route.policy);
-    let trunks = if plan.emergency.trunks.is_empty() { route.map_or(&[][..], |route| &route.trunks) } else { &plan.emergency.trunks };
+    let trunks = if plan.emergency.trunks.is_empty() {
+        route.map_or(&[][..], |route| &route.trunks)
+    } else {
+        &plan.emergency.trunks
+    };
     if trunks.is_empty() {
         // A local safety desk may be a user named 911.
         return match site.user(user) {
@@ -84,7 +96,12 @@ fn emergency<'a>(site: &'a Site, user: &[u8]) -> Destination<'a> {
             None => Destination::Nobody,
         };
     }
-    Destination::Trunks { trunks, policy, auth: RouteAuth::Open, emergency: true }
+    Destination::Trunks {
+        trunks,
+        policy,
+        auth: RouteAuth::Open,
+        emergency: true,
+    }
 }
 
 /// The targets of trunks, in order; each lower than the one before, so that they are tried one
@@ -93,14 +110,24 @@ fn emergency<'a>(site: &'a Site, user: &[u8]) -> Destination<'a> {
 pub fn trunk_targets(site: &Site, trunks: &[usize], user: &[u8], scratch: &mut Vec<u8>) -> TargetSet {
     let mut set = TargetSet::default();
     let mut q = 1000u16;
-    for target in trunks.iter().filter_map(|&index| site.plan.trunks.get(index)).flat_map(|trunk| &trunk.targets) {
+    for target in trunks
+        .iter()
+        .filter_map(|&index| site.plan.trunks.get(index))
+        .flat_map(|trunk| &trunk.targets)
+    {
         let Some(path) = site.trunk_path(target) else { continue };
         scratch.clear();
         scratch.extend_from_slice(b"sip:");
         scratch.extend_from_slice(user);
         scratch.push(b'@');
         write_address(scratch, &path);
-        set.push(&Target { uri: scratch, route: b"", path, q, flow: false });
+        set.push(&Target {
+            uri: scratch,
+            route: b"",
+            path,
+            q,
+            flow: false,
+        });
         q = q.saturating_sub(1);
     }
     set

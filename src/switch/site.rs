@@ -62,9 +62,26 @@ impl Site {
                 },
             }
         });
-        let users = plan.users.iter().enumerate().map(|(index, user)| (user.name.clone().into_bytes(), index)).collect();
-        let realm = plan.sip.domains.first().cloned().unwrap_or_else(|| String::from("ringfort")).into_bytes();
-        Self { listeners: listeners.collect(), users, hasher, realm, plan }
+        let users = plan
+            .users
+            .iter()
+            .enumerate()
+            .map(|(index, user)| (user.name.clone().into_bytes(), index))
+            .collect();
+        let realm = plan
+            .sip
+            .domains
+            .first()
+            .cloned()
+            .unwrap_or_else(|| String::from("ringfort"))
+            .into_bytes();
+        Self {
+            listeners: listeners.collect(),
+            users,
+            hasher,
+            realm,
+            plan,
+        }
     }
 
     /// The hasher, to make the next site of a reload.
@@ -111,7 +128,11 @@ impl Site {
     /// Whether a host names one of our domains.
     #[must_use]
     pub fn is_domain(&self, host: &[u8]) -> bool {
-        self.plan.sip.domains.iter().any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
+        self.plan
+            .sip
+            .domains
+            .iter()
+            .any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
     }
 
     /// Whether a URI's host and port name us: one of our domains, or an address of a listener.
@@ -127,7 +148,9 @@ impl Site {
             None => self.listeners.iter().any(|listener| {
                 let text = &listener.hostport;
                 let host_len = text.iter().rposition(|&octet| octet == b':').unwrap_or(text.len());
-                text.get(..host_len).is_some_and(|host| host.eq_ignore_ascii_case(uri.host)) && port_fits(listener.address)
+                text.get(..host_len)
+                    .is_some_and(|host| host.eq_ignore_ascii_case(uri.host))
+                    && port_fits(listener.address)
             }),
         }
     }
@@ -145,7 +168,12 @@ impl Site {
     /// The realm for a domain: itself when it is ours, else our first.
     #[must_use]
     pub fn realm(&self, host: &[u8]) -> &[u8] {
-        self.plan.sip.domains.iter().find(|domain| domain.as_bytes().eq_ignore_ascii_case(host)).map_or(&self.realm, |domain| domain.as_bytes())
+        self.plan
+            .sip
+            .domains
+            .iter()
+            .find(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
+            .map_or(&self.realm, |domain| domain.as_bytes())
     }
 
     /// The listener's texts; the first listener's for an unknown id.
@@ -160,19 +188,29 @@ impl Site {
 
     /// A listener that can reach `peer` over `transport`; `preferred` when it can.
     #[must_use]
-    pub fn listener_for(&self, transport: Transport, peer: IpAddr, preferred: Option<ListenerId>) -> Option<ListenerId> {
+    pub fn listener_for(
+        &self,
+        transport: Transport,
+        peer: IpAddr,
+        preferred: Option<ListenerId>,
+    ) -> Option<ListenerId> {
         let fits = |listener: &ListenerText| {
             listener.transport == transport
                 && listener.address.is_ipv4() == peer.is_ipv4()
                 && listener.address.ip().is_loopback() == peer.is_loopback()
         };
-        let loose = |listener: &ListenerText| listener.transport == transport && listener.address.is_ipv4() == peer.is_ipv4();
+        let loose =
+            |listener: &ListenerText| listener.transport == transport && listener.address.is_ipv4() == peer.is_ipv4();
         if let Some(id) = preferred
             && self.listeners.get(usize::from(id.0)).is_some_and(fits)
         {
             return Some(id);
         }
-        let place = self.listeners.iter().position(fits).or_else(|| self.listeners.iter().position(loose))?;
+        let place = self
+            .listeners
+            .iter()
+            .position(fits)
+            .or_else(|| self.listeners.iter().position(loose))?;
         u8::try_from(place).ok().map(ListenerId)
     }
 
@@ -180,7 +218,12 @@ impl Site {
     #[must_use]
     pub fn path_to(&self, transport: Transport, peer: SocketAddr, preferred: Option<ListenerId>) -> Option<Path> {
         let listener = self.listener_for(transport, peer.ip(), preferred)?;
-        Some(Path { transport, listener, peer, conn: ConnId::NONE })
+        Some(Path {
+            transport,
+            listener,
+            peer,
+            conn: ConnId::NONE,
+        })
     }
 
     /// The path to a trunk's target; `None` for a name (names wait for the resolver) or when no
@@ -188,14 +231,19 @@ impl Site {
     #[must_use]
     pub fn trunk_path(&self, target: &TrunkTarget) -> Option<Path> {
         let Host::Ip(ip) = target.host else { return None };
-        let port = target.port.unwrap_or(if target.transport == Transport::Tls { 5061 } else { 5060 });
+        let port = target
+            .port
+            .unwrap_or(if target.transport == Transport::Tls { 5061 } else { 5060 });
         self.path_to(target.transport, SocketAddr::new(ip, port), None)
     }
 
     /// Whether an address is trusted by some trunk.
     #[must_use]
     pub fn is_trusted(&self, address: IpAddr) -> bool {
-        self.plan.trunks.iter().any(|trunk| trunk.trusted.iter().any(|net| net.contains(address)))
+        self.plan
+            .trunks
+            .iter()
+            .any(|trunk| trunk.trusted.iter().any(|net| net.contains(address)))
     }
 
     /// Whether a dialled user part or URN is an emergency number.
@@ -203,7 +251,12 @@ impl Site {
     pub fn is_emergency(&self, uri: &[u8], user: &[u8]) -> bool {
         let sos = b"urn:service:sos";
         uri.get(..sos.len()).is_some_and(|head| head.eq_ignore_ascii_case(sos))
-            || self.plan.emergency.numbers.iter().any(|number| number.as_bytes() == user)
+            || self
+                .plan
+                .emergency
+                .numbers
+                .iter()
+                .any(|number| number.as_bytes() == user)
     }
 }
 
@@ -240,7 +293,9 @@ pub(crate) fn read_hex(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > 16 {
         return None;
     }
-    text.iter().try_fold(0u64, |value, &digit| Some(value << 4 | u64::from(char::from(digit).to_digit(16)?)))
+    text.iter().try_fold(0u64, |value, &digit| {
+        Some(value << 4 | u64::from(char::from(digit).to_digit(16)?))
+    })
 }
 
 #[cfg(test)]

@@ -24,7 +24,10 @@ pub struct Slab<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new() }
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+        }
     }
 }
 
@@ -35,23 +38,37 @@ impl<T> Slab<T> {
             && let Some(place) = self.places.get_mut(index as usize)
         {
             place.value = Some(value);
-            return Handle { index, generation: place.generation };
+            return Handle {
+                index,
+                generation: place.generation,
+            };
         }
         let index = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
-        self.places.push(Place { generation: 0, value: Some(value) });
+        self.places.push(Place {
+            generation: 0,
+            value: Some(value),
+        });
         Handle { index, generation: 0 }
     }
 
     /// Looks an entry up.
     pub fn get(&self, handle: Handle) -> Option<&T> {
         let place = self.places.get(handle.index as usize)?;
-        if place.generation == handle.generation { place.value.as_ref() } else { None }
+        if place.generation == handle.generation {
+            place.value.as_ref()
+        } else {
+            None
+        }
     }
 
     /// Looks an entry up to change it.
     pub fn get_mut(&mut self, handle: Handle) -> Option<&mut T> {
         let place = self.places.get_mut(handle.index as usize)?;
-        if place.generation == handle.generation { place.value.as_mut() } else { None }
+        if place.generation == handle.generation {
+            place.value.as_mut()
+        } else {
+            None
+        }
     }
 
     /// Takes an entry out; its handle finds nothing from now on.
@@ -79,7 +96,10 @@ impl<T> Slab<T> {
     /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = (Handle, &T)> {
         self.places.iter().enumerate().filter_map(|(index, place)| {
-            let handle = Handle { index: u32::try_from(index).ok()?, generation: place.generation };
+            let handle = Handle {
+                index: u32::try_from(index).ok()?,
+                generation: place.generation,
+            };
             place.value.as_ref().map(|value| (handle, value))
         })
     }

@@ -98,7 +98,16 @@ fn read(octets: &[u8], at: usize) -> Option<(Target<'_>, usize)> {
     let route = octets.get(uri_at + uri_len..uri_at + uri_len + route_len)?;
     let path = read_path(head)?;
     let q = u16::from_le_bytes([head[PATH], head[PATH + 1]]);
-    Some((Target { uri, route, path, q, flow: head[PATH + 2] != 0 }, uri_at + uri_len + route_len))
+    Some((
+        Target {
+            uri,
+            route,
+            path,
+            q,
+            flow: head[PATH + 2] != 0,
+        },
+        uri_at + uri_len + route_len,
+    ))
 }
 
 /// Octets of an encoded path.
@@ -109,7 +118,9 @@ const V6: u8 = 0x80;
 
 /// Encodes a path into [`PATH`] octets.
 pub(crate) fn write_path(into: &mut [u8], path: &Path) {
-    let Some(into) = into.first_chunk_mut::<PATH>() else { return };
+    let Some(into) = into.first_chunk_mut::<PATH>() else {
+        return;
+    };
     into[0] = path.transport as u8;
     into[1] = path.listener.0;
     into[2..10].copy_from_slice(&path.conn.0.to_le_bytes());
@@ -144,7 +155,12 @@ pub(crate) fn read_path(from: &[u8]) -> Option<Path> {
     };
     let conn = u64::from_le_bytes(*from[2..].first_chunk::<8>()?);
     let port = u16::from_le_bytes([from[10], from[11]]);
-    Some(Path { transport, listener: ListenerId(from[1]), peer: SocketAddr::new(ip, port), conn: ConnId(conn) })
+    Some(Path {
+        transport,
+        listener: ListenerId(from[1]),
+        peer: SocketAddr::new(ip, port),
+        conn: ConnId(conn),
+    })
 }
 
 #[cfg(test)]
@@ -152,18 +168,36 @@ mod tests {
     use super::*;
 
     fn path(peer: &str, transport: Transport) -> Path {
-        Path { transport, listener: ListenerId(3), peer: peer.parse().unwrap(), conn: ConnId::new(2, 77) }
+        Path {
+            transport,
+            listener: ListenerId(3),
+            peer: peer.parse().unwrap(),
+            conn: ConnId::new(2, 77),
+        }
     }
 
     #[test]
     fn targets_come_back_in_order_and_by_group() {
         let mut set = TargetSet::default();
-        for (uri, q, peer) in [("sip:a@h", 1000, "127.0.0.1:5070"), ("sip:b@h", 1000, "[2001:db8::1]:5071"), ("sip:c@h", 500, "255.255.255.255:1")] {
-            set.push(&Target { uri: uri.as_bytes(), route: b"<sip:edge;lr>", path: path(peer, Transport::Tcp), q, flow: q == 500 });
+        for (uri, q, peer) in [
+            ("sip:a@h", 1000, "127.0.0.1:5070"),
+            ("sip:b@h", 1000, "[2001:db8::1]:5071"),
+            ("sip:c@h", 500, "255.255.255.255:1"),
+        ] {
+            set.push(&Target {
+                uri: uri.as_bytes(),
+                route: b"<sip:edge;lr>",
+                path: path(peer, Transport::Tcp),
+                q,
+                flow: q == 500,
+            });
         }
         assert_eq!((set.len(), set.group()), (3, 2));
         let first = set.peek().unwrap();
-        assert_eq!((first.uri, first.path), (&b"sip:a@h"[..], path("127.0.0.1:5070", Transport::Tcp)));
+        assert_eq!(
+            (first.uri, first.path),
+            (&b"sip:a@h"[..], path("127.0.0.1:5070", Transport::Tcp))
+        );
         set.skip();
         assert_eq!(set.peek().unwrap().path.peer, "[2001:db8::1]:5071".parse().unwrap());
         set.skip();

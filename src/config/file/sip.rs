@@ -26,6 +26,13 @@ pub(in crate::config) fn read(mut section: Section<'_>, report: &mut Report) -> 
             (fine && !text.trim().is_empty()).then(|| text.trim().to_owned())
         })
     });
+    let md5_agents = section.take("md5_agents").map_or_else(default_md5_agents, |item| {
+        let wanted = "beginnings of User-Agent headers, such as [\"baresip v1.\"]";
+        item.one_or_more()
+            .into_iter()
+            .filter_map(|item| item.read(wanted, report, |text| (!text.is_empty()).then(|| text.to_owned())))
+            .collect()
+    });
     let session_expires = section.integer("session_expires", (90, 86_400), 1_800, report);
     let min_se = section.integer("min_se", (90, 86_400), 90, report);
     if min_se > session_expires {
@@ -44,6 +51,7 @@ pub(in crate::config) fn read(mut section: Section<'_>, report: &mut Report) -> 
         digest: digest.unwrap_or_else(default_digest),
         timers,
         product: product.unwrap_or_else(default_product),
+        md5_agents,
         session_expires,
         min_se,
         follow_redirects,
@@ -53,6 +61,11 @@ pub(in crate::config) fn read(mut section: Section<'_>, report: &mut Report) -> 
 
 pub(in crate::config) fn default_digest() -> Vec<DigestAlgorithm> {
     vec![DigestAlgorithm::Sha256, DigestAlgorithm::Md5]
+}
+
+pub(in crate::config) fn default_md5_agents() -> Vec<String> {
+    // libre before 2.2: "Function not implemented" at the first challenge that is not MD5.
+    ["baresip v0.", "baresip v1."].map(String::from).to_vec()
 }
 
 pub(in crate::config) fn default_product() -> String {

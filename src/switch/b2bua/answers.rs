@@ -13,9 +13,17 @@ use shards::Buf;
 
 impl B2bua {
     /// A response to the INVITE of branch `place`.
-    pub(super) fn branch_answered(&mut self, turn: &mut Turn<'_, '_>, at: Handle, place: usize, response: &Message<'_>) {
+    pub(super) fn branch_answered(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        place: usize,
+        response: &Message<'_>,
+    ) {
         let Some(call) = self.calls.get_mut(at) else { return };
-        let Some(branch) = call.branches.get_mut(place) else { return };
+        let Some(branch) = call.branches.get_mut(place) else {
+            return;
+        };
         let before = branch.status;
         let status = response.status();
         branch.status = branch.status.max(status);
@@ -49,7 +57,9 @@ impl B2bua {
     /// 18x: ringing or early media.
     fn provisional(&mut self, turn: &mut Turn<'_, '_>, at: Handle, place: usize, response: &Message<'_>) {
         let Some(call) = self.calls.get_mut(at) else { return };
-        let (Some(server), Some(branch)) = (call.invite, call.branches.get(place)) else { return };
+        let (Some(server), Some(branch)) = (call.invite, call.branches.get(place)) else {
+            return;
+        };
         let (source, a_path) = (branch.path, call.a.path);
         let early = call.b.dialog.as_ref().filter(|dialog| dialog.remote_tag().is_empty());
         if let Some(dialog) = early.and_then(|dialog| dialog.established(response).ok()) {
@@ -69,14 +79,25 @@ impl B2bua {
             turn.core.stats.pdd(turn.cx.now.since(call.began));
         }
         // Reliable numbers pass through (RFC 3262): the caller's PRACK finds its way back.
-        let reliable = response.header(Name::RSeq).filter(|_| response.values(Name::Require).any(|value| value == b"100rel"));
+        let reliable = response
+            .header(Name::RSeq)
+            .filter(|_| response.values(Name::Require).any(|value| value == b"100rel"));
         let extra = [("Require", &b"100rel"[..]), ("RSeq", reliable.unwrap_or(b""))];
         let extra = if reliable.is_some() { &extra[..] } else { &[] };
         let mut request = turn.core.scratch.take();
         request.extend_from_slice(turn.core.tx.server_request(server).unwrap_or(&[]));
         turn.reparse(&request, |turn, request| {
             let mut octets = turn.core.scratch.take();
-            dialog_reply(turn, &mut octets, &call.a, request, &a_path, response.status(), extra, &crossed);
+            dialog_reply(
+                turn,
+                &mut octets,
+                &call.a,
+                request,
+                &a_path,
+                response.status(),
+                extra,
+                &crossed,
+            );
             turn.respond_octets(server, Method::Invite, response.status(), &octets);
             turn.core.scratch.give(octets);
         });
@@ -87,9 +108,16 @@ impl B2bua {
     /// The first 2xx: the call is answered.
     fn answered(&mut self, turn: &mut Turn<'_, '_>, at: Handle, place: usize, response: &Message<'_>) {
         let Some(call) = self.calls.get_mut(at) else { return };
-        let (Some(server), Some(branch)) = (call.invite, call.branches.get(place)) else { return };
+        let (Some(server), Some(branch)) = (call.invite, call.branches.get(place)) else {
+            return;
+        };
         let (source, flow, a_path) = (branch.path, branch.flow, call.a.path);
-        let Some(dialog) = call.b.dialog.as_ref().and_then(|dialog| dialog.established(response).ok()) else {
+        let Some(dialog) = call
+            .b
+            .dialog
+            .as_ref()
+            .and_then(|dialog| dialog.established(response).ok())
+        else {
             // A 2xx with a Contact or Record-Route that cannot be read: nothing to speak to.
             call.failure = worse(call.failure, 502);
             return self.settle(turn, at);
@@ -103,7 +131,11 @@ impl B2bua {
         let delayed = call.offer.is_empty();
         let sdp = sdp_of(response).unwrap_or(&[]);
         let part = if delayed { Part::Offer } else { Part::Answer };
-        let crossed = if sdp.is_empty() { Ok(Buf::new()) } else { cross(turn, at, call, Side::B, part, sdp, &source, &a_path) };
+        let crossed = if sdp.is_empty() {
+            Ok(Buf::new())
+        } else {
+            cross(turn, at, call, Side::B, part, sdp, &source, &a_path)
+        };
         let Ok(crossed) = crossed else {
             // RFC 3261 section 13.2.2.4: an answer that cannot be used is acknowledged, then the
             // dialog is ended.
@@ -139,8 +171,14 @@ impl B2bua {
         request.extend_from_slice(turn.core.tx.server_request(server).unwrap_or(&[]));
         let mut session = turn.core.scratch.take();
         let timed = call.a.write_session(&mut session);
-        let extra = [("Supported", &b"timer"[..]), ("Session-Expires", &session[..]), ("Require", &b"timer"[..])];
-        let extra = extra.get(..timed.map_or(1, |require| 2 + usize::from(require))).unwrap_or(&[]);
+        let extra = [
+            ("Supported", &b"timer"[..]),
+            ("Session-Expires", &session[..]),
+            ("Require", &b"timer"[..]),
+        ];
+        let extra = extra
+            .get(..timed.map_or(1, |require| 2 + usize::from(require)))
+            .unwrap_or(&[]);
         let sent = turn.reparse(&request, |turn, request| {
             let mut octets = turn.core.scratch.take();
             dialog_reply(turn, &mut octets, &call.a, request, &a_path, 200, extra, sdp);
@@ -163,12 +201,21 @@ impl B2bua {
     fn surplus(&mut self, turn: &mut Turn<'_, '_>, at: Handle, place: usize, response: &Message<'_>) {
         let Some(call) = self.calls.get(at) else { return };
         let Some(branch) = call.branches.get(place) else { return };
-        let known = call.b.dialog.as_ref().is_some_and(|dialog| response.to_tag() == Some(dialog.remote_tag()));
+        let known = call
+            .b
+            .dialog
+            .as_ref()
+            .is_some_and(|dialog| response.to_tag() == Some(dialog.remote_tag()));
         if known && call.state == State::Answered {
             return self.acknowledge_again(turn, at, response);
         }
         let path = branch.path;
-        if let Some(mut dialog) = call.b.dialog.as_ref().and_then(|dialog| dialog.established(response).ok()) {
+        if let Some(mut dialog) = call
+            .b
+            .dialog
+            .as_ref()
+            .and_then(|dialog| dialog.established(response).ok())
+        {
             super::end::send_in(turn, &mut dialog, &path, Method::Ack, &[]);
             super::end::send_in(turn, &mut dialog, &path, Method::Bye, &[]);
         }
@@ -206,6 +253,13 @@ impl B2bua {
 impl Unacknowledged {
     pub(super) fn new(turn: &Turn<'_, '_>, side: Side, server: ServerId, octets: Buf) -> Self {
         let timers = turn.core.site.plan.sip.timers;
-        Self { side, server, octets, interval: timers.t1, next: turn.cx.now + timers.t1, until: turn.cx.now + timers.t1 * 64 }
+        Self {
+            side,
+            server,
+            octets,
+            interval: timers.t1,
+            next: turn.cx.now + timers.t1,
+            until: turn.cx.now + timers.t1 * 64,
+        }
     }
 }

@@ -21,11 +21,24 @@ pub(super) enum Part {
 /// The SDP body of a message; empty when it has none. `Err` for a body that does not cross.
 pub(super) fn sdp_of<'a>(message: &Message<'a>) -> Result<&'a [u8], ()> {
     let body = message.body();
-    if body.is_empty() || message.content_type_is(SDP) { Ok(body) } else { Err(()) }
+    if body.is_empty() || message.content_type_is(SDP) {
+        Ok(body)
+    } else {
+        Err(())
+    }
 }
 
 /// Takes a description from one side and gives the one for the other.
-pub(super) fn cross(turn: &mut Turn<'_, '_>, at: Handle, call: &mut Call, from: Side, part: Part, sdp: &[u8], source: &Path, towards: &Path) -> Result<Buf, MediaError> {
+pub(super) fn cross(
+    turn: &mut Turn<'_, '_>,
+    at: Handle,
+    call: &mut Call,
+    from: Side,
+    part: Part,
+    sdp: &[u8],
+    source: &Path,
+    towards: &Path,
+) -> Result<Buf, MediaError> {
     if call.relay == MediaPath::Direct {
         return Ok(sdp.into());
     }
@@ -39,7 +52,15 @@ pub(super) fn cross(turn: &mut Turn<'_, '_>, at: Handle, call: &mut Call, from: 
     let now = turn.cx.now;
     let host = &mut *turn.cx.host;
     let result = match part {
-        Part::Offer => turn.core.media.offer(now, &mut |slot| host.open_media(slot), &mut call.media, from, sdp, seen, &mut out),
+        Part::Offer => turn.core.media.offer(
+            now,
+            &mut |slot| host.open_media(slot),
+            &mut call.media,
+            from,
+            sdp,
+            seen,
+            &mut out,
+        ),
         Part::Answer => turn.core.media.answer(now, &mut call.media, from, sdp, seen, &mut out),
     };
     if result.is_ok() {
@@ -51,5 +72,9 @@ pub(super) fn cross(turn: &mut Turn<'_, '_>, at: Handle, call: &mut Call, from: 
 }
 
 fn media_of<'s>(site: &'s crate::switch::site::Site, path: &Path) -> &'s [std::net::IpAddr] {
-    site.plan.sip.listeners.get(usize::from(path.listener.0)).map_or(&[], |listener| &listener.media)
+    site.plan
+        .sip
+        .listeners
+        .get(usize::from(path.listener.0))
+        .map_or(&[], |listener| &listener.media)
 }

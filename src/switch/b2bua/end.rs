@@ -4,8 +4,8 @@ use super::{B2bua, State};
 use crate::media::Side;
 use crate::ops::stats::{CallResult, Direction, MethodLabel};
 use crate::protocol::Path;
-use crate::protocol::sip::dialog::Dialog;
 use crate::protocol::sip::Method;
+use crate::protocol::sip::dialog::Dialog;
 use crate::switch::cdr::{self, Cdr};
 use crate::switch::core::{NOBODY, Turn};
 use crate::switch::proxy::record::write_id;
@@ -34,13 +34,24 @@ impl B2bua {
 
     /// The call is over: media and timers end, the CDR is written. The entry stays while branches
     /// may still be answered.
-    pub(super) fn end(&mut self, turn: &mut Turn<'_, '_>, at: Handle, status: u16, result: CallResult, by: Option<Side>) {
+    pub(super) fn end(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        status: u16,
+        result: CallResult,
+        by: Option<Side>,
+    ) {
         let Some(call) = self.calls.get_mut(at) else { return };
         let counted = call.state == State::Over;
         call.state = State::Over;
         if !counted {
             let result = call.result.unwrap_or(result);
-            let report = if call.media.is_empty() { None } else { Some(turn.core.media.release(turn.cx.now, &mut call.media)) };
+            let report = if call.media.is_empty() {
+                None
+            } else {
+                Some(turn.core.media.release(turn.cx.now, &mut call.media))
+            };
             turn.core.calls = turn.core.calls.saturating_sub(1);
             turn.core.stats.call_ended(result);
             let mut id = turn.core.scratch.take();
@@ -94,7 +105,12 @@ impl B2bua {
 
     /// Ends every call (shutdown after the drain time, or one by an operator).
     pub fn end_all(&mut self, turn: &mut Turn<'_, '_>) {
-        let all: Vec<Handle> = self.calls.iter().filter(|(_, call)| call.state != State::Over).map(|(at, _)| at).collect();
+        let all: Vec<Handle> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.state != State::Over)
+            .map(|(at, _)| at)
+            .collect();
         for at in all {
             self.end_one(turn, at);
         }
@@ -114,7 +130,9 @@ impl B2bua {
 /// Sends a request of ours within a dialog; nobody waits for its answer (the transaction layer
 /// sends it again as long as RFC 3261 says).
 pub(super) fn send_in(turn: &mut Turn<'_, '_>, dialog: &mut Dialog, path: &Path, method: Method, sdp: &[u8]) {
-    let Ok((client, branch)) = turn.core.tx.mint() else { return };
+    let Ok((client, branch)) = turn.core.tx.mint() else {
+        return;
+    };
     let mut octets = turn.core.scratch.take();
     let via = via(turn, path, &branch);
     let body = (!sdp.is_empty()).then_some((super::write::SDP, sdp));
@@ -125,7 +143,14 @@ pub(super) fn send_in(turn: &mut Turn<'_, '_>, dialog: &mut Dialog, path: &Path,
         turn.send(path, &octets);
     } else {
         turn.with_wire(|tx, wire| tx.client(wire, client, &octets, method, path, NOBODY));
-        turn.core.stats.request(if method == Method::Bye { MethodLabel::Bye } else { MethodLabel::Update }, Direction::Out);
+        turn.core.stats.request(
+            if method == Method::Bye {
+                MethodLabel::Bye
+            } else {
+                MethodLabel::Update
+            },
+            Direction::Out,
+        );
     }
     turn.core.scratch.give(octets);
 }

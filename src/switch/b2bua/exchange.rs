@@ -30,23 +30,48 @@ pub(super) struct Exchange {
 
 impl B2bua {
     /// A re-INVITE, UPDATE or INFO.
-    pub(super) fn cross_request(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side, server: ServerId, request: &Message<'_>, path: &Path) {
+    pub(super) fn cross_request(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        side: Side,
+        server: ServerId,
+        request: &Message<'_>,
+        path: &Path,
+    ) {
         let Some(call) = self.calls.get_mut(at) else { return };
         let method = request.method();
         if let Some(status) = call.busy(side, method) {
             // Section 14.2: 491 when our own is pending there, 500 with a pause when theirs is.
             let tag = call.leg(side).tag;
             let retry: &[(&str, &[u8])] = if status == 500 { &[("Retry-After", b"2")] } else { &[] };
-            return turn.respond(server, request, path, &Reply { to_tag: &tag, headers: retry, ..Reply::of(status) });
+            return turn.respond(
+                server,
+                request,
+                path,
+                &Reply {
+                    to_tag: &tag,
+                    headers: retry,
+                    ..Reply::of(status)
+                },
+            );
         }
         if method == Method::Update && request.body().is_empty() {
             // A refresh of the session (RFC 4028): ours to answer, nothing to tell the other side.
             return self.refreshed(turn, at, side, server, request, path);
         }
-        let sdp = if method == Method::Info { Ok(&[][..]) } else { sdp_of(request) };
+        let sdp = if method == Method::Info {
+            Ok(&[][..])
+        } else {
+            sdp_of(request)
+        };
         let Ok(sdp) = sdp else {
             let tag = call.leg(side).tag;
-            let reply = Reply { to_tag: &tag, headers: &[("Accept", write::SDP.as_bytes())], ..Reply::of(415) };
+            let reply = Reply {
+                to_tag: &tag,
+                headers: &[("Accept", write::SDP.as_bytes())],
+                ..Reply::of(415)
+            };
             return turn.respond(server, request, path, &reply);
         };
         let other = side.other();
@@ -59,7 +84,11 @@ impl B2bua {
                 Err(error) => return plain(turn, server, request, path, error.status()),
             }
         }
-        let body = if method == Method::Info { info_body(request) } else { (!crossed.is_empty()).then_some((write::SDP, &crossed[..])) };
+        let body = if method == Method::Info {
+            info_body(request)
+        } else {
+            (!crossed.is_empty()).then_some((write::SDP, &crossed[..]))
+        };
         let package = request.header_named(b"Info-Package").unwrap_or(b"");
         let extra = [("Info-Package", package)];
         let extra = if package.is_empty() { &[][..] } else { &extra[..] };
@@ -72,7 +101,14 @@ impl B2bua {
                         // its request again and again.
                         trying(turn, server, request, path);
                     }
-                    call.exchange = Some(Exchange { from: side, server, client, method, path: *path, offered });
+                    call.exchange = Some(Exchange {
+                        from: side,
+                        server,
+                        client,
+                        method,
+                        path: *path,
+                        offered,
+                    });
                 }
             }
             None => {
@@ -86,7 +122,16 @@ impl B2bua {
         }
     }
 
-    fn send_across(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side, method: Method, to: &Path, extra: &[(&str, &[u8])], body: Option<(&str, &[u8])>) -> Option<ClientId> {
+    fn send_across(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        side: Side,
+        method: Method,
+        to: &Path,
+        extra: &[(&str, &[u8])],
+        body: Option<(&str, &[u8])>,
+    ) -> Option<ClientId> {
         let (client, branch) = turn.core.tx.mint().ok()?;
         let site = turn.core.site.clone();
         let call = self.calls.get_mut(at)?;
@@ -99,7 +144,11 @@ impl B2bua {
         let mut headers: [(&str, &[u8]); 4] = [("", b""); 4];
         let mut count = 0;
         let refresh = matches!(method, Method::Invite | Method::Update);
-        let own = [("Contact", &contact[..]), ("Allow", write::ALLOW), ("Supported", b"timer")];
+        let own = [
+            ("Contact", &contact[..]),
+            ("Allow", write::ALLOW),
+            ("Supported", b"timer"),
+        ];
         for (place, header) in headers.iter_mut().zip(own.iter().filter(|_| refresh).chain(extra)) {
             *place = *header;
             count += 1;
@@ -171,7 +220,9 @@ impl B2bua {
                 timed = leg.write_session(&mut value);
             }
             let extra = [("Session-Expires", &value[..]), ("Require", &b"timer"[..])];
-            let extra = extra.get(..timed.map_or(0, |require| 1 + usize::from(require))).unwrap_or(&[]);
+            let extra = extra
+                .get(..timed.map_or(0, |require| 1 + usize::from(require)))
+                .unwrap_or(&[]);
             let mut octets = turn.core.scratch.take();
             dialog_reply(turn, &mut octets, leg, request, &exchange.path, status, extra, sdp);
             turn.respond_octets(exchange.server, exchange.method, status, &octets);
@@ -212,7 +263,14 @@ impl B2bua {
     }
 
     /// The ACK of a 2xx that crossed: with the answer of a delayed offer it goes on.
-    pub(super) fn ack_crosses(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side, request: &Message<'_>, path: &Path) {
+    pub(super) fn ack_crosses(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        side: Side,
+        request: &Message<'_>,
+        path: &Path,
+    ) {
         let Some(call) = self.calls.get_mut(at) else { return };
         let other = side.other();
         if call.ack_owed != Some(other) {
@@ -236,7 +294,15 @@ impl B2bua {
     }
 
     /// An UPDATE without a body, answered here.
-    fn refreshed(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side, server: ServerId, request: &Message<'_>, path: &Path) {
+    fn refreshed(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        side: Side,
+        server: ServerId,
+        request: &Message<'_>,
+        path: &Path,
+    ) {
         let site = turn.core.site.clone();
         let Some(call) = self.calls.get_mut(at) else { return };
         let leg = call.leg(side);
@@ -251,7 +317,13 @@ impl B2bua {
         }
         let agreed = [("Session-Expires", &value[..]), ("Require", &b"timer"[..])];
         let refused = [("Min-SE", &value[..])];
-        let extra = if long_enough { agreed.get(..timed.map_or(0, |require| 1 + usize::from(require))).unwrap_or(&[]) } else { &refused };
+        let extra = if long_enough {
+            agreed
+                .get(..timed.map_or(0, |require| 1 + usize::from(require)))
+                .unwrap_or(&[])
+        } else {
+            &refused
+        };
         let mut octets = turn.core.scratch.take();
         let status = if long_enough { 200 } else { 422 };
         dialog_reply(turn, &mut octets, leg, request, path, status, extra, &[]);
@@ -267,17 +339,42 @@ impl B2bua {
         let to = call.leg(side).next_hop(turn);
         let mut value = turn.core.scratch.take();
         session.for_refresh().write(&mut value);
-        self.send_across(turn, at, side, Method::Update, &to, &[("Session-Expires", &value)], None);
+        self.send_across(
+            turn,
+            at,
+            side,
+            Method::Update,
+            &to,
+            &[("Session-Expires", &value)],
+            None,
+        );
         turn.core.scratch.give(value);
     }
 
     /// PRACK (RFC 3262): the numbers are the callee's own, so only the CSeq in RAck is ours to
     /// change.
-    pub(super) fn prack(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side, server: ServerId, request: &Message<'_>, path: &Path) {
+    pub(super) fn prack(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        side: Side,
+        server: ServerId,
+        request: &Message<'_>,
+        path: &Path,
+    ) {
         let Some(call) = self.calls.get_mut(at) else { return };
-        let number = request.header(Name::RAck).and_then(|value| value.split(|octet| octet.is_ascii_whitespace()).next());
-        let (Some(number), Side::A, State::Opening, true) = (number, side, call.state, request.body().is_empty()) else {
-            return plain(turn, server, request, path, if call.state == State::Opening { 488 } else { 481 });
+        let number = request
+            .header(Name::RAck)
+            .and_then(|value| value.split(|octet| octet.is_ascii_whitespace()).next());
+        let (Some(number), Side::A, State::Opening, true) = (number, side, call.state, request.body().is_empty())
+        else {
+            return plain(
+                turn,
+                server,
+                request,
+                path,
+                if call.state == State::Opening { 488 } else { 481 },
+            );
         };
         if call.exchange.is_some() {
             return plain(turn, server, request, path, 500);
@@ -291,7 +388,14 @@ impl B2bua {
         match (client, self.calls.get_mut(at)) {
             (Some(client), Some(call)) => {
                 turn.core.tx.set_server_user(server, owner(at));
-                call.exchange = Some(Exchange { from: side, server, client, method: Method::Prack, path: *path, offered: false });
+                call.exchange = Some(Exchange {
+                    from: side,
+                    server,
+                    client,
+                    method: Method::Prack,
+                    path: *path,
+                    offered: false,
+                });
             }
             _ => plain(turn, server, request, path, 481),
         }
@@ -310,7 +414,9 @@ impl super::Call {
         if let Some(exchange) = &self.exchange {
             return Some(if exchange.from == side { 500 } else { 491 });
         }
-        self.unacknowledged.as_ref().map(|pending| if pending.side == side { 500 } else { 491 })
+        self.unacknowledged
+            .as_ref()
+            .map(|pending| if pending.side == side { 500 } else { 491 })
     }
 }
 
@@ -318,7 +424,9 @@ impl super::Call {
 pub(super) fn reply_open(turn: &mut Turn<'_, '_>, exchange: &Exchange, status: u16) {
     let mut request = turn.core.scratch.take();
     request.extend_from_slice(turn.core.tx.server_request(exchange.server).unwrap_or(&[]));
-    turn.reparse(&request, |turn, request| plain(turn, exchange.server, request, &exchange.path, status));
+    turn.reparse(&request, |turn, request| {
+        plain(turn, exchange.server, request, &exchange.path, status)
+    });
     turn.core.scratch.give(request);
 }
 
@@ -328,9 +436,17 @@ fn trying(turn: &mut Turn<'_, '_>, server: ServerId, request: &Message<'_>, path
 
 /// An INFO's body crosses as it is when its type is one that carries DTMF or nothing of ours.
 fn info_body<'a>(request: &Message<'a>) -> Option<(&'static str, &'a [u8])> {
-    const TYPES: [&str; 4] = ["application/dtmf-relay", "application/dtmf", "application/media_control+xml", "text/plain"];
+    const TYPES: [&str; 4] = [
+        "application/dtmf-relay",
+        "application/dtmf",
+        "application/media_control+xml",
+        "text/plain",
+    ];
     if request.body().is_empty() {
         return None;
     }
-    TYPES.iter().find(|mime| request.content_type_is(mime)).map(|mime| (*mime, request.body()))
+    TYPES
+        .iter()
+        .find(|mime| request.content_type_is(mime))
+        .map(|mime| (*mime, request.body()))
 }

@@ -23,7 +23,9 @@ impl B2bua {
             refuse(turn, start, 415, &[("Accept", write::SDP.as_bytes())]);
             return None;
         };
-        let at = self.calls.insert(new_call(turn, start, self.spare.pop().unwrap_or_default()));
+        let at = self
+            .calls
+            .insert(new_call(turn, start, self.spare.pop().unwrap_or_default()));
         let random = [turn.random(), turn.random()];
         let call = self.calls.get_mut(at)?;
         let flow = start.path.transport.is_reliable() || !contact_is_source(start.request, start.path);
@@ -75,22 +77,31 @@ impl B2bua {
         let sent = match request {
             Some(request) => self.send_group(turn, at, request),
             None => {
-                let Some(server) = self.calls.get(at).and_then(|call| call.invite) else { return };
+                let Some(server) = self.calls.get(at).and_then(|call| call.invite) else {
+                    return;
+                };
                 let mut octets = turn.core.scratch.take();
                 octets.extend_from_slice(turn.core.tx.server_request(server).unwrap_or(&[]));
-                let sent = turn.reparse(&octets, |turn, request| self.send_group(turn, at, request)).unwrap_or(false);
+                let sent = turn
+                    .reparse(&octets, |turn, request| self.send_group(turn, at, request))
+                    .unwrap_or(false);
                 turn.core.scratch.give(octets);
                 sent
             }
         };
         if !sent {
-            let status = self.calls.get(at).map_or(480, |call| if call.failure == 0 { 480 } else { call.failure });
+            let status = self
+                .calls
+                .get(at)
+                .map_or(480, |call| if call.failure == 0 { 480 } else { call.failure });
             self.fail(turn, at, status);
         }
     }
 
     fn send_group(&mut self, turn: &mut Turn<'_, '_>, at: Handle, request: &Message<'_>) -> bool {
-        let Some(call) = self.calls.get_mut(at) else { return true };
+        let Some(call) = self.calls.get_mut(at) else {
+            return true;
+        };
         let mut sent = false;
         while !sent && !call.targets.is_empty() {
             let group = call.targets.group();
@@ -185,11 +196,17 @@ fn new_call(turn: &Turn<'_, '_>, start: &Start<'_>, mut branches: Vec<Branch>) -
     branches.clear();
     let mut texts = Buf::with_capacity(192);
     let mut ends = [0u16; 3];
-    for (end, part) in ends.iter_mut().zip([start.request.call_id(), start.request.from().uri, start.request.uri()]) {
+    for (end, part) in ends
+        .iter_mut()
+        .zip([start.request.call_id(), start.request.from().uri, start.request.uri()])
+    {
         texts.extend_from_slice(part.get(..200).unwrap_or(part));
         *end = u16::try_from(texts.len()).unwrap_or(u16::MAX);
     }
-    let nowhere = Handle { index: 0, generation: 0 };
+    let nowhere = Handle {
+        index: 0,
+        generation: 0,
+    };
     Call {
         state: State::Opening,
         invite: Some(start.server),
@@ -220,7 +237,14 @@ fn new_call(turn: &Turn<'_, '_>, start: &Start<'_>, mut branches: Vec<Branch>) -
     }
 }
 
-fn send(turn: &mut Turn<'_, '_>, at: Handle, call: &mut Call, request: &Message<'_>, target: &Target<'_>, reliable: bool) -> bool {
+fn send(
+    turn: &mut Turn<'_, '_>,
+    at: Handle,
+    call: &mut Call,
+    request: &Message<'_>,
+    target: &Target<'_>,
+    reliable: bool,
+) -> bool {
     let Ok((client, branch)) = turn.core.tx.mint() else {
         turn.core.stats.shed("transactions");
         call.failure = super::worse(call.failure, 503);
@@ -237,7 +261,16 @@ fn send(turn: &mut Turn<'_, '_>, at: Handle, call: &mut Call, request: &Message<
     write::invite(
         &site,
         &mut octets,
-        &write::Invite { target, branch: &branch, call_id: &call_id, tag: &call.b.tag, request, sdp: &call.offer, trusted: call.trusted, reliable },
+        &write::Invite {
+            target,
+            branch: &branch,
+            call_id: &call_id,
+            tag: &call.b.tag,
+            request,
+            sdp: &call.offer,
+            trusted: call.trusted,
+            reliable,
+        },
     );
     if call.b.dialog.is_none() {
         // The same start for all branches: Call-ID, tag and CSeq are.
@@ -247,7 +280,12 @@ fn send(turn: &mut Turn<'_, '_>, at: Handle, call: &mut Call, request: &Message<
     turn.core.stats.request(MethodLabel::Invite, Direction::Out);
     turn.core.scratch.give(octets);
     turn.core.scratch.give(call_id);
-    call.branches.push(Branch { client, path: target.path, flow: target.flow || target.path.transport.is_reliable(), status: 0 });
+    call.branches.push(Branch {
+        client,
+        path: target.path,
+        flow: target.flow || target.path.transport.is_reliable(),
+        status: 0,
+    });
     true
 }
 
@@ -256,12 +294,23 @@ const TAIL: usize = super::leg::TAG - 12;
 
 fn refuse(turn: &mut Turn<'_, '_>, start: &Start<'_>, status: u16, headers: &[(&str, &[u8])]) {
     let tag = turn.stateless_tag(start.request);
-    turn.respond(start.server, start.request, start.path, &Reply { to_tag: &tag, headers, ..Reply::of(status) });
+    turn.respond(
+        start.server,
+        start.request,
+        start.path,
+        &Reply {
+            to_tag: &tag,
+            headers,
+            ..Reply::of(status)
+        },
+    );
 }
 
 /// Whether the Contact shows the address that the request came from.
 pub(super) fn contact_is_source(request: &Message<'_>, path: &Path) -> bool {
-    let contact = request.header(Name::Contact).and_then(|value| NameAddr::parse(value).ok());
+    let contact = request
+        .header(Name::Contact)
+        .and_then(|value| NameAddr::parse(value).ok());
     let uri = contact.and_then(|contact| Uri::parse(contact.uri).ok());
     uri.and_then(|uri| uri.host_ip()) == Some(path.peer.ip())
 }
@@ -273,5 +322,8 @@ pub(super) fn allows_update(message: &Message<'_>) -> bool {
 
 /// Whether the caller can take reliable provisional answers (RFC 3262).
 pub(super) fn knows_100rel(request: &Message<'_>) -> bool {
-    request.values(Name::Supported).chain(request.values(Name::Require)).any(|value| value.eq_ignore_ascii_case(b"100rel"))
+    request
+        .values(Name::Supported)
+        .chain(request.values(Name::Require))
+        .any(|value| value.eq_ignore_ascii_case(b"100rel"))
 }

@@ -4,11 +4,11 @@ use crate::media::Side;
 use crate::protocol::Path;
 use crate::protocol::sip::Message;
 use crate::protocol::sip::dialog::Dialog;
+use crate::protocol::sip::dialog::session_timer::{self, SessionTimer};
 use crate::switch::core::Turn;
 use crate::switch::next_hop;
 use crate::switch::proxy::record::{read_token, write_token};
 use crate::switch::slab::Handle;
-use crate::protocol::sip::dialog::session_timer::{self, SessionTimer};
 
 /// Letter of the side, 16 digits of the call's handle, 8 random digits.
 pub(super) const TAG: usize = 25;
@@ -36,7 +36,16 @@ pub(super) struct Leg {
 impl Leg {
     /// A leg whose dialog is not there yet.
     pub fn new(side: Side, at: Handle, random: [u8; 4], path: Path, flow: bool) -> Self {
-        Self { tag: mint_tag(side, at, random), path, flow, dialog: None, takes_update: false, session: None, agreed: None, refreshing: false }
+        Self {
+            tag: mint_tag(side, at, random),
+            path,
+            flow,
+            dialog: None,
+            takes_update: false,
+            session: None,
+            agreed: None,
+            refreshing: false,
+        }
     }
 
     /// Where the next request of the dialog goes: the flow, or the first Route or remote target.
@@ -92,7 +101,10 @@ pub(super) fn media_user(at: Handle) -> u64 {
 
 /// Reads what [`media_user`] wrote.
 pub(super) fn media_call(user: u64) -> Handle {
-    Handle { index: (user >> 32) as u32, generation: user as u32 }
+    Handle {
+        index: (user >> 32) as u32,
+        generation: user as u32,
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +113,10 @@ mod tests {
 
     #[test]
     fn a_tag_names_call_and_side() {
-        let at = Handle { index: 0xdead, generation: 7 };
+        let at = Handle {
+            index: 0xdead,
+            generation: 7,
+        };
         let tag = mint_tag(Side::B, at, [1, 2, 3, 4]);
         assert_eq!(read_tag(&tag), Some((Side::B, at)));
         assert_eq!(read_tag(b"314159"), None);

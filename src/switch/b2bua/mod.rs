@@ -128,7 +128,11 @@ pub struct Start<'a> {
 
 impl Default for B2bua {
     fn default() -> Self {
-        Self { calls: Slab::default(), timers: Wheel::new(Time::ZERO), spare: Vec::new() }
+        Self {
+            calls: Slab::default(),
+            timers: Wheel::new(Time::ZERO),
+            spare: Vec::new(),
+        }
     }
 }
 
@@ -142,7 +146,9 @@ impl Call {
 
     fn text(&self, place: usize) -> &[u8] {
         let start = if place == 0 { 0 } else { self.ends[place - 1] };
-        self.texts.get(usize::from(start)..usize::from(self.ends[place])).unwrap_or(&[])
+        self.texts
+            .get(usize::from(start)..usize::from(self.ends[place]))
+            .unwrap_or(&[])
     }
 }
 
@@ -195,7 +201,11 @@ impl B2bua {
         let Some(call) = self.calls.get_mut(at) else { return };
         if call.exchange.as_ref().is_some_and(|exchange| exchange.client == client) {
             self.exchange_failed(turn, at, status);
-        } else if let Some(branch) = call.branches.iter_mut().find(|branch| branch.client == client && branch.status < 200) {
+        } else if let Some(branch) = call
+            .branches
+            .iter_mut()
+            .find(|branch| branch.client == client && branch.status < 200)
+        {
             branch.status = status;
             call.failure = worse(call.failure, status);
             self.settle(turn, at);

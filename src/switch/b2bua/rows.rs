@@ -34,7 +34,12 @@ impl B2bua {
     }
 
     /// Rows of live calls.
-    pub fn rows<M>(&self, cx: &Cx<'_, M>, shard: ShardId, media: &crate::media::Media) -> impl Iterator<Item = CallRow> {
+    pub fn rows<M>(
+        &self,
+        cx: &Cx<'_, M>,
+        shard: ShardId,
+        media: &crate::media::Media,
+    ) -> impl Iterator<Item = CallRow> {
         let (now, wall) = (cx.now, cx.wall);
         self.calls.iter().filter_map(move |(at, call)| {
             let mut id = Vec::new();
@@ -50,7 +55,11 @@ impl B2bua {
                 from: text(1),
                 to: text(2),
                 mode: if call.service { "service" } else { "b2bua" },
-                media: if call.relay == MediaPath::Relay { "relay" } else { "direct" },
+                media: if call.relay == MediaPath::Relay {
+                    "relay"
+                } else {
+                    "direct"
+                },
                 started: call.started.0,
                 answered: call.answered.map(|(_, wall)| wall.0),
                 seconds: now.since(since).as_secs(),

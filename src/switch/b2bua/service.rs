@@ -15,11 +15,28 @@ impl B2bua {
         call.relay = MediaPath::Relay;
         let Ok(sdp) = sdp_of(start.request) else { return };
         let site = turn.core.site.clone();
-        let addresses = site.plan.sip.listeners.get(usize::from(start.path.listener.0)).map_or(&[][..], |listener| &listener.media);
-        let seen = Seen { signalling: start.path.peer.ip(), addresses, other: &[] };
+        let addresses = site
+            .plan
+            .sip
+            .listeners
+            .get(usize::from(start.path.listener.0))
+            .map_or(&[][..], |listener| &listener.media);
+        let seen = Seen {
+            signalling: start.path.peer.ip(),
+            addresses,
+            other: &[],
+        };
         let mut out = turn.core.scratch.take();
         let (now, host) = (turn.cx.now, &mut *turn.cx.host);
-        let result = turn.core.media.answer_local(now, &mut |slot| host.open_media(slot), &mut call.media, service, sdp, seen, &mut out);
+        let result = turn.core.media.answer_local(
+            now,
+            &mut |slot| host.open_media(slot),
+            &mut call.media,
+            service,
+            sdp,
+            seen,
+            &mut out,
+        );
         match result {
             Ok(()) => {
                 turn.core.media.set_user(&call.media, super::leg::media_user(at));

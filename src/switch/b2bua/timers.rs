@@ -126,7 +126,10 @@ impl super::Call {
 
 /// What we offer and accept.
 pub(super) fn policy(site: &Site) -> Policy {
-    Policy { interval: site.plan.sip.session_expires, min_se: site.plan.sip.min_se }
+    Policy {
+        interval: site.plan.sip.session_expires,
+        min_se: site.plan.sip.min_se,
+    }
 }
 
 impl super::leg::Leg {
@@ -135,7 +138,9 @@ impl super::leg::Leg {
     /// longest call time end such a call.
     pub(super) fn session_asked(&mut self, site: &Site, now: Time, request: &Message<'_>) -> bool {
         let verdict = session_timer::answer(request, policy(site));
-        let session_timer::Verdict::Agreed { expires, .. } = verdict else { return false };
+        let session_timer::Verdict::Agreed { expires, .. } = verdict else {
+            return false;
+        };
         let usable = session_timer::supports_timer(request) || self.takes_update;
         self.session = usable.then(|| SessionTimer::of_uas(now, expires));
         self.agreed = usable.then_some(verdict);
@@ -154,7 +159,9 @@ impl super::leg::Leg {
     /// Writes the Session-Expires value of our 2xx; `None` without a timer, else whether
     /// `Require: timer` goes with it.
     pub(super) fn write_session(&self, out: &mut Vec<u8>) -> Option<bool> {
-        let Some(session_timer::Verdict::Agreed { expires, require }) = self.agreed else { return None };
+        let Some(session_timer::Verdict::Agreed { expires, require }) = self.agreed else {
+            return None;
+        };
         expires.write(out);
         Some(require)
     }

@@ -27,7 +27,9 @@ impl B2bua {
 
     /// An ACK to a 2xx of ours.
     pub fn ack(&mut self, turn: &mut Turn<'_, '_>, request: &Message<'_>, path: &Path) {
-        let Some((at, side)) = self.find(request, path) else { return };
+        let Some((at, side)) = self.find(request, path) else {
+            return;
+        };
         let Some(call) = self.calls.get_mut(at) else { return };
         let acknowledged = call.unacknowledged.as_ref().is_some_and(|pending| pending.side == side);
         if !acknowledged {
@@ -47,7 +49,11 @@ impl B2bua {
         if call.state == State::Over {
             return plain(turn, server, request, path, 481);
         }
-        let in_order = call.leg(side).dialog.as_mut().is_some_and(|dialog| dialog.receive(request) != Order::Late);
+        let in_order = call
+            .leg(side)
+            .dialog
+            .as_mut()
+            .is_some_and(|dialog| dialog.receive(request) != Order::Late);
         if !in_order {
             // RFC 3261 section 12.2.2: a CSeq that went down.
             return plain(turn, server, request, path, 500);
@@ -59,19 +65,40 @@ impl B2bua {
             Method::Options => {
                 let leg = call.leg(side);
                 let mut octets = turn.core.scratch.take();
-                dialog_reply(turn, &mut octets, leg, request, path, 200, &[("Accept", write::SDP.as_bytes())], &[]);
+                dialog_reply(
+                    turn,
+                    &mut octets,
+                    leg,
+                    request,
+                    path,
+                    200,
+                    &[("Accept", write::SDP.as_bytes())],
+                    &[],
+                );
                 turn.respond_octets(server, Method::Options, 200, &octets);
                 turn.core.scratch.give(octets);
             }
             _ => {
                 let tag = call.leg(side).tag;
-                let reply = Reply { to_tag: &tag, headers: &[("Allow", write::ALLOW)], ..Reply::of(405) };
+                let reply = Reply {
+                    to_tag: &tag,
+                    headers: &[("Allow", write::ALLOW)],
+                    ..Reply::of(405)
+                };
                 turn.respond(server, request, path, &reply);
             }
         }
     }
 
-    fn bye(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side, server: ServerId, request: &Message<'_>, path: &Path) {
+    fn bye(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        side: Side,
+        server: ServerId,
+        request: &Message<'_>,
+        path: &Path,
+    ) {
         plain(turn, server, request, path, 200);
         let Some(call) = self.calls.get_mut(at) else { return };
         if call.state == State::Opening {
@@ -89,5 +116,13 @@ impl B2bua {
 /// An answer without dialog headers.
 pub(super) fn plain(turn: &mut Turn<'_, '_>, server: ServerId, request: &Message<'_>, path: &Path, status: u16) {
     let tag = turn.stateless_tag(request);
-    turn.respond(server, request, path, &Reply { to_tag: &tag, ..Reply::of(status) });
+    turn.respond(
+        server,
+        request,
+        path,
+        &Reply {
+            to_tag: &tag,
+            ..Reply::of(status)
+        },
+    );
 }

@@ -32,27 +32,70 @@ pub(super) fn invite(site: &Site, out: &mut Vec<u8>, invite: &Invite<'_>) {
     let listener = site.listener(invite.target.path.listener);
     let request = invite.request;
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    put(&[b"INVITE ", invite.target.uri, b" SIP/2.0\r\nVia: ", &listener.via, b";branch=", invite.branch]);
-    put(&[if invite.target.path.transport.is_reliable() { b"" } else { b";rport" }, b"\r\n"]);
+    put(&[
+        b"INVITE ",
+        invite.target.uri,
+        b" SIP/2.0\r\nVia: ",
+        &listener.via,
+        b";branch=",
+        invite.branch,
+    ]);
+    put(&[
+        if invite.target.path.transport.is_reliable() {
+            b""
+        } else {
+            b";rport"
+        },
+        b"\r\n",
+    ]);
     if !invite.target.route.is_empty() {
         put(&[b"Route: ", invite.target.route, b"\r\n"]);
     }
     let from = request.from();
     let caller = crate::protocol::sip::Uri::parse(from.uri).map_or(&b""[..], |uri| uri.user);
     let callee = crate::protocol::sip::Uri::parse(request.uri()).map_or(&b""[..], |uri| uri.user);
-    put(&[b"From: ", from.display, if from.display.is_empty() { b"<sip:" } else { b" <sip:" }]);
-    put(&[if caller.is_empty() { b"anonymous" } else { caller }, b"@", site.realm(b""), b">;tag=", invite.tag]);
-    put(&[b"\r\nTo: <sip:", callee, b"@", site.realm(b""), b">\r\nCall-ID: ", invite.call_id]);
+    put(&[
+        b"From: ",
+        from.display,
+        if from.display.is_empty() { b"<sip:" } else { b" <sip:" },
+    ]);
+    put(&[
+        if caller.is_empty() { b"anonymous" } else { caller },
+        b"@",
+        site.realm(b""),
+        b">;tag=",
+        invite.tag,
+    ]);
+    put(&[
+        b"\r\nTo: <sip:",
+        callee,
+        b"@",
+        site.realm(b""),
+        b">\r\nCall-ID: ",
+        invite.call_id,
+    ]);
     put(&[b"\r\nCSeq: 1 INVITE\r\nMax-Forwards: "]);
     write_number(out, u64::from(request.max_forwards().unwrap_or(70).saturating_sub(1)));
     out.extend_from_slice(b"\r\n");
-    for line in request.lines().filter(|line| passes(line.name, line.name_text, invite.trusted)) {
+    for line in request
+        .lines()
+        .filter(|line| passes(line.name, line.name_text, invite.trusted))
+    {
         out.extend_from_slice(line.raw);
     }
     contact(out, listener);
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    put(&[b"Allow: ", ALLOW, b"\r\nSupported: timer", if invite.reliable { b", 100rel" } else { b"" }]);
-    put(&[b"\r\nUser-Agent: ", site.plan.sip.product.as_bytes(), b"\r\nSession-Expires: "]);
+    put(&[
+        b"Allow: ",
+        ALLOW,
+        b"\r\nSupported: timer",
+        if invite.reliable { b", 100rel" } else { b"" },
+    ]);
+    put(&[
+        b"\r\nUser-Agent: ",
+        site.plan.sip.product.as_bytes(),
+        b"\r\nSession-Expires: ",
+    ]);
     write_number(out, u64::from(site.plan.sip.session_expires));
     out.extend_from_slice(b"\r\nMin-SE: ");
     write_number(out, u64::from(site.plan.sip.min_se));
@@ -71,9 +114,15 @@ fn passes(name: Name, text: &[u8], trusted: bool) -> bool {
     match name {
         Name::Subject | Name::AlertInfo | Name::Privacy | Name::Geolocation => true,
         Name::PAssertedIdentity | Name::Diversion | Name::HistoryInfo | Name::Identity => trusted,
-        Name::Other => [&b"user-to-user"[..], b"priority", b"accept-language", b"geolocation-routing", b"x-call-id"]
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(text)),
+        Name::Other => [
+            &b"user-to-user"[..],
+            b"priority",
+            b"accept-language",
+            b"geolocation-routing",
+            b"x-call-id",
+        ]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(text)),
         _ => false,
     }
 }
@@ -95,12 +144,25 @@ pub(super) fn contact_value(out: &mut Vec<u8>, listener: &ListenerText) {
 }
 
 /// A response that opens or keeps a dialog on a leg: Contact, Allow, and what else is given.
-pub(super) fn dialog_reply(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, leg: &Leg, request: &Message<'_>, path: &Path, status: u16, extra: &[(&str, &[u8])], sdp: &[u8]) {
+pub(super) fn dialog_reply(
+    turn: &mut Turn<'_, '_>,
+    out: &mut Vec<u8>,
+    leg: &Leg,
+    request: &Message<'_>,
+    path: &Path,
+    status: u16,
+    extra: &[(&str, &[u8])],
+    sdp: &[u8],
+) {
     let site = turn.core.site.clone();
     let mut contact = turn.core.scratch.take();
     contact_value(&mut contact, site.listener(path.listener));
     let mut headers: [(&str, &[u8]); 8] = [("", b""); 8];
-    let fixed: [(&str, &[u8]); 3] = [("Contact", &contact), ("Allow", ALLOW), ("Server", site.plan.sip.product.as_bytes())];
+    let fixed: [(&str, &[u8]); 3] = [
+        ("Contact", &contact),
+        ("Allow", ALLOW),
+        ("Server", site.plan.sip.product.as_bytes()),
+    ];
     let mut count = 0;
     for (place, header) in headers.iter_mut().zip(fixed.iter().chain(extra)) {
         *place = *header;

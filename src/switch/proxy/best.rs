@@ -54,7 +54,10 @@ impl Best {
 
     /// Section 16.7 step 7: all challenges go into the one response.
     fn gather(&mut self, response: &Message<'_>) {
-        for line in response.lines().filter(|line| matches!(line.name, Name::WwwAuthenticate | Name::ProxyAuthenticate)) {
+        for line in response
+            .lines()
+            .filter(|line| matches!(line.name, Name::WwwAuthenticate | Name::ProxyAuthenticate))
+        {
             if self.challenges.len() + line.raw.len() < 8192 {
                 self.challenges.extend_from_slice(line.raw);
             }
@@ -90,7 +93,8 @@ impl Best {
     fn with_challenges(&self, out: &mut Vec<u8>) {
         let is_challenge = |line: &[u8]| {
             [&b"www-authenticate"[..], b"proxy-authenticate"].iter().any(|name| {
-                line.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name))
+                line.get(..name.len())
+                    .is_some_and(|head| head.eq_ignore_ascii_case(name))
             })
         };
         let mut skipping = false;

@@ -2,19 +2,21 @@
 
 use super::record::write_token;
 use super::{Branch, Forwarding, Proxy};
+use crate::ops::stats::Direction;
 use crate::protocol::Path;
 use crate::protocol::sip::{Forward, Line, Message, Method, Name, write_number};
 use crate::switch::core::{Turn, label, role, user};
 use crate::switch::site::{Site, read_hex, write_hex};
 use crate::switch::slab::Handle;
 use crate::switch::target::Target;
-use crate::ops::stats::Direction;
 use shards::{Buf, Time};
 
 impl Proxy {
     /// Sends one group of targets; false when none could be sent.
     pub(super) fn send_group(&mut self, turn: &mut Turn<'_, '_>, at: Handle, request: &Message<'_>) -> bool {
-        let Some(entry) = self.requests.get_mut(at) else { return true };
+        let Some(entry) = self.requests.get_mut(at) else {
+            return true;
+        };
         let mut sent = false;
         while !sent && !entry.targets.is_empty() {
             let group = entry.targets.group();
@@ -45,21 +47,52 @@ impl Proxy {
 
 impl Forwarding {
     /// One branch.
-    pub(super) fn send(&mut self, turn: &mut Turn<'_, '_>, at: Handle, request: &Message<'_>, target: &Target<'_>, share: Option<usize>) -> bool {
+    pub(super) fn send(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        request: &Message<'_>,
+        target: &Target<'_>,
+        share: Option<usize>,
+    ) -> bool {
         let Ok((client, branch)) = turn.core.tx.mint() else {
             turn.core.stats.shed("transactions");
             self.best.offer_status(503);
             return false;
         };
         let mut octets = turn.core.scratch.take();
-        let dialog = matches!(self.method, Method::Invite | Method::Subscribe | Method::Refer) && request.to_tag().is_none();
+        let dialog =
+            matches!(self.method, Method::Invite | Method::Subscribe | Method::Refer) && request.to_tag().is_none();
         let token = self.call.filter(|_| dialog);
-        write(turn, &mut octets, &Build { request, from: &self.path, target, branch: &branch, record: dialog.then_some(token), drop_routes: self.drop_routes, trusted: self.trusted, share });
+        write(
+            turn,
+            &mut octets,
+            &Build {
+                request,
+                from: &self.path,
+                target,
+                branch: &branch,
+                record: dialog.then_some(token),
+                drop_routes: self.drop_routes,
+                trusted: self.trusted,
+                share,
+            },
+        );
         turn.with_wire(|tx, wire| tx.client(wire, client, &octets, self.method, &target.path, user(role::PROXY, at)));
         turn.core.stats.request(label(self.method), Direction::Out);
         turn.core.scratch.give(octets);
-        let until = if self.method == Method::Invite { turn.cx.now + turn.core.site.plan.sip.timers.c } else { Time::FAR };
-        self.branches.push(Branch { client, path: target.path, flow: target.flow, status: 0, until });
+        let until = if self.method == Method::Invite {
+            turn.cx.now + turn.core.site.plan.sip.timers.c
+        } else {
+            Time::FAR
+        };
+        self.branches.push(Branch {
+            client,
+            path: target.path,
+            flow: target.flow,
+            status: 0,
+            until,
+        });
         true
     }
 }
@@ -111,7 +144,10 @@ pub(super) fn write(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, build: &Build<'_
     let records = [&outgoing[..], &incoming[..]];
     let routes = [build.target.route];
     let remove = |line: &Line<'_>| {
-        let identity = matches!(line.name, Name::PAssertedIdentity | Name::RemotePartyId | Name::Diversion | Name::Identity);
+        let identity = matches!(
+            line.name,
+            Name::PAssertedIdentity | Name::RemotePartyId | Name::Diversion | Name::Identity
+        );
         (identity && !build.trusted)
             || (build.share.is_some() && line.name == Name::MaxBreadth)
             || (line.name == Name::ProxyAuthorization && is_for_us(&site, line.value))
@@ -160,7 +196,14 @@ fn loop_mark(site: &Site, request: &Message<'_>) -> u64 {
     let mut number = Buf::with_capacity(16);
     number.extend_from_slice(&request.cseq().number.to_be_bytes());
     let route = request.header(Name::Route).unwrap_or(b"");
-    site.hash_of(&[request.uri(), request.call_id(), request.from_tag(), request.to_tag().unwrap_or(b""), &number, route])
+    site.hash_of(&[
+        request.uri(),
+        request.call_id(),
+        request.from_tag(),
+        request.to_tag().unwrap_or(b""),
+        &number,
+        route,
+    ])
 }
 
 /// Section 16.3 step 4: whether this very request has come by here before.
@@ -168,7 +211,9 @@ fn loop_mark(site: &Site, request: &Message<'_>) -> u64 {
 pub fn is_loop(site: &Site, request: &Message<'_>) -> bool {
     let mut mark = None;
     for value in request.values(Name::Via) {
-        let Some(at) = value.windows(LOOP_PARAM.len()).position(|window| window == LOOP_PARAM) else { continue };
+        let Some(at) = value.windows(LOOP_PARAM.len()).position(|window| window == LOOP_PARAM) else {
+            continue;
+        };
         let digits = value.get(at + LOOP_PARAM.len()..).and_then(|rest| rest.get(..16));
         let mark = *mark.get_or_insert_with(|| loop_mark(site, request));
         if digits.and_then(read_hex) == Some(mark) {
@@ -180,6 +225,8 @@ pub fn is_loop(site: &Site, request: &Message<'_>) -> bool {
 
 /// RFC 5393 section 5.3.2.
 fn breadth(request: &Message<'_>, most: u16) -> usize {
-    let named = request.header(Name::MaxBreadth).and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
+    let named = request
+        .header(Name::MaxBreadth)
+        .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
     named.unwrap_or(usize::from(most)).min(usize::from(most))
 }

@@ -12,10 +12,10 @@ use super::slab::{Handle, Slab};
 use super::target::TargetSet;
 use crate::protocol::Path;
 use crate::protocol::sip::transaction::{ClientId, ServerId, User};
-use crate::protocol::sip::{Message, Method, NameAddr, Name, Reply, Uri};
+use crate::protocol::sip::{Message, Method, Name, NameAddr, Reply, Uri};
 use best::Best;
-use record::Record;
 use hashbrown::HashTable;
+use record::Record;
 use shards::Time;
 use shards::wheel::Wheel;
 use std::time::Duration;
@@ -95,7 +95,14 @@ pub struct Start<'a> {
 
 impl Default for Proxy {
     fn default() -> Self {
-        Self { requests: Slab::default(), records: Slab::default(), by_call_id: HashTable::new(), timers: Wheel::new(Time::ZERO), next_sweep: Time::ZERO, spare: Vec::new() }
+        Self {
+            requests: Slab::default(),
+            records: Slab::default(),
+            by_call_id: HashTable::new(),
+            timers: Wheel::new(Time::ZERO),
+            next_sweep: Time::ZERO,
+            spare: Vec::new(),
+        }
     }
 }
 
@@ -109,7 +116,10 @@ impl Proxy {
             if self.records.is_empty() {
                 self.next_sweep = turn.cx.now + SWEEP;
             }
-            self.remember(turn, Record::new(turn.cx.now, turn.cx.wall, start.request, start.path, caller_flow))
+            self.remember(
+                turn,
+                Record::new(turn.cx.now, turn.cx.wall, start.request, start.path, caller_flow),
+            )
         });
         self.insert(turn, start, call)
     }
@@ -170,7 +180,9 @@ impl Proxy {
             contacts.push(b'>');
             if target.q < 1000 {
                 contacts.extend_from_slice(b";q=0.");
-                contacts.extend_from_slice(&[target.q / 100, target.q / 10 % 10, target.q % 10].map(|digit| b'0' + digit as u8));
+                contacts.extend_from_slice(
+                    &[target.q / 100, target.q / 10 % 10, target.q % 10].map(|digit| b'0' + digit as u8),
+                );
             }
         }
         let (server, path, call) = (entry.server, entry.path, entry.call);
@@ -191,7 +203,9 @@ impl Proxy {
                 let Some(entry) = self.requests.get(at) else { return };
                 let mut octets = turn.core.scratch.take();
                 octets.extend_from_slice(turn.core.tx.server_request(entry.server).unwrap_or(&[]));
-                let sent = turn.reparse(&octets, |turn, request| self.send_group(turn, at, request)).unwrap_or(false);
+                let sent = turn
+                    .reparse(&octets, |turn, request| self.send_group(turn, at, request))
+                    .unwrap_or(false);
                 turn.core.scratch.give(octets);
                 sent
             }
@@ -229,13 +243,19 @@ impl Proxy {
             return;
         }
         let again = !entry.done && !entry.cancelled && !entry.targets.is_empty() && entry.best.may_hunt(entry.hunt);
-        if again { self.try_next(turn, at, None) } else { self.finish(turn, at) }
+        if again {
+            self.try_next(turn, at, None)
+        } else {
+            self.finish(turn, at)
+        }
     }
 
     /// No branch is left: the best response goes back unless a final one went already
     /// (section 16.7 steps 6 and 10), and the entry ends.
     fn finish(&mut self, turn: &mut Turn<'_, '_>, at: Handle) {
-        let Some(mut entry) = self.requests.remove(at) else { return };
+        let Some(mut entry) = self.requests.remove(at) else {
+            return;
+        };
         let mut branches = std::mem::take(&mut entry.branches);
         branches.clear();
         if self.spare.len() < 1024 {
@@ -281,7 +301,12 @@ impl Proxy {
         if !self.records.is_empty() && self.next_sweep <= turn.cx.now {
             self.next_sweep = turn.cx.now + SWEEP;
             let longest = turn.core.site.plan.limits.call_time;
-            let old: Vec<Handle> = self.records.iter().filter(|(_, record)| turn.cx.now.since(record.began) > longest).map(|(call, _)| call).collect();
+            let old: Vec<Handle> = self
+                .records
+                .iter()
+                .filter(|(_, record)| turn.cx.now.since(record.began) > longest)
+                .map(|(call, _)| call)
+                .collect();
             for call in old {
                 self.close(turn, call, 200, None);
             }
@@ -313,7 +338,9 @@ impl Proxy {
 
 /// Whether the Contact shows an address that the request did not come from.
 fn is_behind_nat(request: &Message<'_>, path: &Path) -> bool {
-    let contact = request.header(Name::Contact).and_then(|value| NameAddr::parse(value).ok());
+    let contact = request
+        .header(Name::Contact)
+        .and_then(|value| NameAddr::parse(value).ok());
     let uri = contact.and_then(|contact| Uri::parse(contact.uri).ok());
     uri.and_then(|uri| uri.host_ip()).is_none_or(|ip| ip != path.peer.ip())
 }
@@ -324,7 +351,16 @@ fn reply_stored(turn: &mut Turn<'_, '_>, server: ServerId, path: &Path, status: 
     octets.extend_from_slice(turn.core.tx.server_request(server).unwrap_or(&[]));
     turn.reparse(&octets, |turn, request| {
         let tag = turn.stateless_tag(request);
-        turn.respond(server, request, path, &Reply { to_tag: &tag, headers, ..Reply::of(status) });
+        turn.respond(
+            server,
+            request,
+            path,
+            &Reply {
+                to_tag: &tag,
+                headers,
+                ..Reply::of(status)
+            },
+        );
     });
     turn.core.scratch.give(octets);
 }

@@ -63,7 +63,9 @@ impl Record {
 
     fn text(&self, place: usize) -> &[u8] {
         let start = if place == 0 { 0 } else { self.ends[place - 1] };
-        self.texts.get(usize::from(start)..usize::from(self.ends[place])).unwrap_or(&[])
+        self.texts
+            .get(usize::from(start)..usize::from(self.ends[place]))
+            .unwrap_or(&[])
     }
 
     /// Call-ID, cut to what is kept.
@@ -102,11 +104,22 @@ impl Record {
         if !same(self.text(1), request.call_id()) {
             return None;
         }
-        Some(if same(self.text(0), request.from_tag()) { Side::A } else { Side::B })
+        Some(if same(self.text(0), request.from_tag()) {
+            Side::A
+        } else {
+            Side::B
+        })
     }
 
     /// Writes the CDR.
-    pub fn close(&self, core: &mut Core, cx: &Cx<'_, crate::switch::mesh::Mesh>, handle: Handle, status: u16, hung_up_by: Option<Side>) {
+    pub fn close(
+        &self,
+        core: &mut Core,
+        cx: &Cx<'_, crate::switch::mesh::Mesh>,
+        handle: Handle,
+        status: u16,
+        hung_up_by: Option<Side>,
+    ) {
         let mut id = core.scratch.take();
         write_id(&mut id, core.shard, b'p', handle);
         let result = match hung_up_by {
@@ -165,5 +178,8 @@ pub fn read_token(text: &[u8]) -> Option<Handle> {
     if generation.len() != 8 {
         return None;
     }
-    Some(Handle { index: u32::try_from(read_hex(index)?).ok()?, generation: u32::try_from(read_hex(generation)?).ok()? })
+    Some(Handle {
+        index: u32::try_from(read_hex(index)?).ok()?,
+        generation: u32::try_from(read_hex(generation)?).ok()?,
+    })
 }

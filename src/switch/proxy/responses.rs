@@ -20,7 +20,9 @@ impl Proxy {
             }
             return;
         };
-        let Some(branch) = entry.branches.iter_mut().find(|branch| branch.client == client) else { return };
+        let Some(branch) = entry.branches.iter_mut().find(|branch| branch.client == client) else {
+            return;
+        };
         match status {
             100 => {
                 branch.status = branch.status.max(100);
@@ -43,7 +45,9 @@ impl Proxy {
                 let (call, method, began) = (entry.call, entry.method, entry.began);
                 self.pass(turn, at, response);
                 if first {
-                    turn.core.stats.processing(crate::switch::core::label(method), turn.cx.now.since(began));
+                    turn.core
+                        .stats
+                        .processing(crate::switch::core::label(method), turn.cx.now.since(began));
                     if let Some(call) = call {
                         self.succeeded(turn, call, method, path, flow, began);
                     }
@@ -69,7 +73,13 @@ impl Proxy {
     pub fn failed(&mut self, turn: &mut Turn<'_, '_>, owner: User, client: ClientId, status: u16) {
         let at = handle(owner);
         let Some(entry) = self.requests.get_mut(at) else { return };
-        let Some(branch) = entry.branches.iter_mut().find(|branch| branch.client == client && branch.status < 200) else { return };
+        let Some(branch) = entry
+            .branches
+            .iter_mut()
+            .find(|branch| branch.client == client && branch.status < 200)
+        else {
+            return;
+        };
         branch.status = status;
         entry.best.offer_status(status);
         self.settle(turn, at);
@@ -96,7 +106,15 @@ impl Proxy {
     }
 
     /// A request of a call was answered well: an INVITE opens the call, a BYE ends it.
-    fn succeeded(&mut self, turn: &mut Turn<'_, '_>, call: Handle, method: Method, path: crate::protocol::Path, flow: bool, began: shards::Time) {
+    fn succeeded(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        call: Handle,
+        method: Method,
+        path: crate::protocol::Path,
+        flow: bool,
+        began: shards::Time,
+    ) {
         match method {
             Method::Invite => {
                 if let Some(record) = self.records.get_mut(call)
@@ -112,7 +130,10 @@ impl Proxy {
                 }
             }
             Method::Bye => {
-                let side = self.records.get(call).map(|record| if record.bye_from_callee { Side::B } else { Side::A });
+                let side = self
+                    .records
+                    .get(call)
+                    .map(|record| if record.bye_from_callee { Side::B } else { Side::A });
                 self.close(turn, call, 200, side);
             }
             _ => {}

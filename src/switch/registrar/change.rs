@@ -20,7 +20,11 @@ pub struct Refusal {
 }
 
 const fn refusal(status: u16, phrase: &'static str) -> Refusal {
-    Refusal { status, phrase, header: None }
+    Refusal {
+        status,
+        phrase,
+        header: None,
+    }
 }
 
 /// The request and what it is judged by.
@@ -57,7 +61,9 @@ impl Change<'_> {
         let alive = |contact: &Contact<'_>| u64::from(contact.expires) > self.now.seconds();
         let mut values = self.request.values(Name::Contact);
         let Some(first) = values.next() else {
-            record::contacts(before).filter(alive).for_each(|contact| keep(after, &contact));
+            record::contacts(before)
+                .filter(alive)
+                .for_each(|contact| keep(after, &contact));
             return Ok(false);
         };
         if first == b"*" {
@@ -94,7 +100,10 @@ impl Change<'_> {
             }
             let known = record::contacts(before).any(|contact| is_same(&contact, &update));
             if !known && self.full {
-                return Err(Refusal { header: Some(("Retry-After", 30)), ..refusal(503, "Registrations At Limit") });
+                return Err(Refusal {
+                    header: Some(("Retry-After", 30)),
+                    ..refusal(503, "Registrations At Limit")
+                });
             }
             kept += 1;
             if kept > self.site.plan.limits.contacts {
@@ -106,7 +115,9 @@ impl Change<'_> {
     }
 
     fn updates(&self) -> impl Iterator<Item = Update<'_>> {
-        self.request.values(Name::Contact).filter_map(|value| self.update(value).ok())
+        self.request
+            .values(Name::Contact)
+            .filter_map(|value| self.update(value).ok())
     }
 
     fn update<'v>(&self, value: &'v [u8]) -> Result<Update<'v>, Refusal> {
@@ -118,20 +129,36 @@ impl Change<'_> {
         }
         let policy = &self.site.plan.registrar;
         // A malformed expires counts as absent (section 10.3 step 7: local default).
-        let asked = address.param("expires").and_then(number).or_else(|| self.request.expires());
+        let asked = address
+            .param("expires")
+            .and_then(number)
+            .or_else(|| self.request.expires());
         let expires = match asked {
             None => policy.default_expires,
             Some(0) => 0,
             // Section 10.3: only intervals below an hour may be called too brief.
             Some(seconds) if seconds < policy.min_expires && seconds < 3600 => {
-                return Err(Refusal { header: Some(("Min-Expires", policy.min_expires)), ..refusal(423, "Interval Too Brief") });
+                return Err(Refusal {
+                    header: Some(("Min-Expires", policy.min_expires)),
+                    ..refusal(423, "Interval Too Brief")
+                });
             }
             Some(seconds) => seconds.min(policy.max_expires),
         };
         let instance = address.param("+sip.instance").unwrap_or(b"");
         // RFC 5626 section 6: reg-id counts only beside an instance.
-        let reg_id = address.param("reg-id").and_then(number).filter(|_| !instance.is_empty()).unwrap_or(0);
-        Ok(Update { uri: address.uri, expires, q: address.param("q").map_or(1000, thousandths), instance, reg_id })
+        let reg_id = address
+            .param("reg-id")
+            .and_then(number)
+            .filter(|_| !instance.is_empty())
+            .unwrap_or(0);
+        Ok(Update {
+            uri: address.uri,
+            expires,
+            q: address.param("q").map_or(1000, thousandths),
+            instance,
+            reg_id,
+        })
     }
 
     /// Section 10.3 step 7: within one Call-ID the CSeq has to rise.
@@ -158,7 +185,11 @@ impl Change<'_> {
             q: update.q,
             flags,
         };
-        if record::push(after, &contact) { Ok(()) } else { Err(refusal(400, "Contact Too Long")) }
+        if record::push(after, &contact) {
+            Ok(())
+        } else {
+            Err(refusal(400, "Contact Too Long"))
+        }
     }
 
     /// How the phone is reached: over the flow that it registered from, unless its URI shows the
@@ -220,7 +251,11 @@ fn thousandths(text: &[u8]) -> u16 {
         _ => return 1000,
     };
     let scale = [100, 10, 1];
-    digits.iter().zip(scale).map(|(digit, weight)| u16::from(digit - b'0') * weight).sum()
+    digits
+        .iter()
+        .zip(scale)
+        .map(|(digit, weight)| u16::from(digit - b'0') * weight)
+        .sum()
 }
 
 #[cfg(test)]
@@ -229,7 +264,18 @@ mod tests {
 
     #[test]
     fn qvalues() {
-        for (text, value) in [("1", 1000), ("1.0", 1000), ("0", 0), ("0.5", 500), ("0.05", 50), ("0.123", 123), ("0.", 0), ("x", 1000), ("0.1234", 1000), ("", 1000)] {
+        for (text, value) in [
+            ("1", 1000),
+            ("1.0", 1000),
+            ("0", 0),
+            ("0.5", 500),
+            ("0.05", 50),
+            ("0.123", 123),
+            ("0.", 0),
+            ("x", 1000),
+            ("0.1234", 1000),
+            ("", 1000),
+        ] {
             assert_eq!(thousandths(text.as_bytes()), value, "{text}");
         }
     }

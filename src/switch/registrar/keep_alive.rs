@@ -1,7 +1,7 @@
 //! The walk over the bindings: forgets expired ones and keeps phones behind NAT reachable.
 
-use super::record::{self, KEEP_ALIVE};
 use super::Registrar;
+use super::record::{self, KEEP_ALIVE};
 use crate::protocol::Path;
 use crate::switch::core::Turn;
 use crate::switch::site::mint_call_id;
@@ -34,7 +34,9 @@ impl Registrar {
         });
         for aor in expired {
             let mut left = turn.core.scratch.take();
-            record::convert_expiry(&mut left, self.table.get(&aor), |expires| (u64::from(expires) > now).then_some(expires));
+            record::convert_expiry(&mut left, self.table.get(&aor), |expires| {
+                (u64::from(expires) > now).then_some(expires)
+            });
             self.table.set(&aor, &left);
             turn.core.scratch.give(left);
         }
@@ -46,7 +48,9 @@ impl Registrar {
 
 /// An OPTIONS that only has to make the phone's NAT see traffic; its answer is not waited for.
 fn send_options(turn: &mut Turn<'_, '_>, path: &Path, uri: &[u8]) {
-    let Ok((client, branch)) = turn.core.tx.mint() else { return };
+    let Ok((client, branch)) = turn.core.tx.mint() else {
+        return;
+    };
     turn.core.tx.release(client);
     let random = turn.random();
     let site = turn.core.site.clone();

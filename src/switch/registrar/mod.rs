@@ -23,7 +23,11 @@ use std::hash::RandomState;
 use table::Table;
 
 /// Who owns the server transactions of REGISTERs.
-pub const OWNER: User = User { role: role::REGISTRAR, index: 0, generation: 0 };
+pub const OWNER: User = User {
+    role: role::REGISTRAR,
+    index: 0,
+    generation: 0,
+};
 
 /// A shard's bindings.
 #[derive(Debug)]
@@ -50,7 +54,14 @@ impl Registrar {
     /// An empty registrar.
     #[must_use]
     pub fn new(hasher: RandomState) -> Self {
-        Self { table: Table::new(hasher), held: VecDeque::new(), log_octets: 0, log_broken: false, next_walk: Time::ZERO, steps: 0 }
+        Self {
+            table: Table::new(hasher),
+            held: VecDeque::new(),
+            log_octets: 0,
+            log_broken: false,
+            next_walk: Time::ZERO,
+            steps: 0,
+        }
     }
 
     /// Takes a stored record at start. Bindings that expired meanwhile are left out; connections
@@ -65,7 +76,14 @@ impl Registrar {
             let mut path = contact.path;
             path.conn = shards::ConnId::NONE;
             let expires = u32::try_from(now.seconds() + left).unwrap_or(u32::MAX);
-            let _ = record::push(&mut kept, &Contact { expires, path, ..contact });
+            let _ = record::push(
+                &mut kept,
+                &Contact {
+                    expires,
+                    path,
+                    ..contact
+                },
+            );
         }
         self.table.set(aor, &kept);
     }
@@ -105,9 +123,23 @@ impl Registrar {
         let record = self.table.get(aor);
         let alive = |contact: &Contact<'_>| u64::from(contact.expires) > now.seconds();
         let mut below = u32::MAX;
-        while let Some(q) = record::contacts(record).filter(alive).map(|contact| u32::from(contact.q)).filter(|&q| q < below).max() {
-            for contact in record::contacts(record).filter(alive).filter(|contact| u32::from(contact.q) == q) {
-                set.push(&Target { uri: contact.uri, route: contact.route, path: contact.path, q: contact.q, flow: contact.flags & FLOW != 0 });
+        while let Some(q) = record::contacts(record)
+            .filter(alive)
+            .map(|contact| u32::from(contact.q))
+            .filter(|&q| q < below)
+            .max()
+        {
+            for contact in record::contacts(record)
+                .filter(alive)
+                .filter(|contact| u32::from(contact.q) == q)
+            {
+                set.push(&Target {
+                    uri: contact.uri,
+                    route: contact.route,
+                    path: contact.path,
+                    q: contact.q,
+                    flow: contact.flags & FLOW != 0,
+                });
             }
             below = q;
         }
@@ -115,11 +147,24 @@ impl Registrar {
     }
 
     /// An authenticated REGISTER for `aor`, with its server transaction.
-    pub fn register(&mut self, turn: &mut Turn<'_, '_>, server: ServerId, request: &Message<'_>, path: &Path, aor: &[u8]) {
+    pub fn register(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        server: ServerId,
+        request: &Message<'_>,
+        path: &Path,
+        aor: &[u8],
+    ) {
         let mut record = turn.core.scratch.take();
         let before = self.table.get(aor);
         let room = (turn.core.site.plan.limits.registrations as usize / usize::from(turn.cx.shards.max(1))).max(1);
-        let change = Change { site: &turn.core.site, now: turn.cx.now, request, path, full: self.table.bindings() >= room };
+        let change = Change {
+            site: &turn.core.site,
+            now: turn.cx.now,
+            request,
+            path,
+            full: self.table.bindings() >= room,
+        };
         match change.apply(before, &mut record) {
             Err(refusal) => refuse(turn, server, request, path, &refusal),
             Ok(changed) => {
@@ -127,7 +172,11 @@ impl Registrar {
                 let mut octets = turn.core.scratch.take();
                 answer(turn, &mut octets, request, path, &record);
                 match offset {
-                    Some(offset) => self.held.push_back(Held { offset, server, octets: octets.as_slice().into() }),
+                    Some(offset) => self.held.push_back(Held {
+                        offset,
+                        server,
+                        octets: octets.as_slice().into(),
+                    }),
                     None => turn.respond_octets(server, Method::Register, 200, &octets),
                 }
                 turn.core.scratch.give(octets);
@@ -141,7 +190,9 @@ impl Registrar {
         self.table.set(aor, record);
         let mut stored = turn.core.scratch.take();
         let (now, wall) = (turn.cx.now.seconds(), turn.cx.wall.seconds());
-        record::convert_expiry(&mut stored, record, |expires| u32::try_from((u64::from(expires) + wall).saturating_sub(now)).ok());
+        record::convert_expiry(&mut stored, record, |expires| {
+            u32::try_from((u64::from(expires) + wall).saturating_sub(now)).ok()
+        });
         let before = turn.cx.out.log_end();
         let offset = turn.cx.out.log_with(|log| journal::append(log, aor, &stored));
         self.log_octets += offset - before;
@@ -178,7 +229,12 @@ fn refuse(turn: &mut Turn<'_, '_>, server: ServerId, request: &Message<'_>, path
     }
     let header = refusal.header.map(|(name, _)| (name, &number[..]));
     let tag = turn.stateless_tag(request);
-    let reply = Reply { phrase: refusal.phrase, to_tag: &tag, headers: header.as_slice(), ..Reply::of(refusal.status) };
+    let reply = Reply {
+        phrase: refusal.phrase,
+        to_tag: &tag,
+        headers: header.as_slice(),
+        ..Reply::of(refusal.status)
+    };
     turn.respond(server, request, path, &reply);
     if refusal.status == 503 {
         turn.core.stats.shed("registrations");
@@ -202,7 +258,11 @@ fn answer(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, request: &Message<'_>, pat
         crate::protocol::sip::write_number(&mut contacts, u64::from(contact.expires).saturating_sub(now));
         if contact.q != 1000 {
             contacts.extend_from_slice(b";q=0.");
-            contacts.extend_from_slice(&[b'0' + (contact.q / 100) as u8, b'0' + (contact.q / 10 % 10) as u8, b'0' + (contact.q % 10) as u8]);
+            contacts.extend_from_slice(&[
+                b'0' + (contact.q / 100) as u8,
+                b'0' + (contact.q / 10 % 10) as u8,
+                b'0' + (contact.q % 10) as u8,
+            ]);
         }
         if !contact.instance.is_empty() {
             contacts.extend_from_slice(b";+sip.instance=\"");
@@ -233,7 +293,12 @@ fn answer(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, request: &Message<'_>, pat
         add("Require", b"outbound");
     }
     let tag = turn.stateless_tag(request);
-    let reply = Reply { phrase: phrase(200), to_tag: &tag, headers: headers.get(..count).unwrap_or(&[]), ..Reply::of(200) };
+    let reply = Reply {
+        phrase: phrase(200),
+        to_tag: &tag,
+        headers: headers.get(..count).unwrap_or(&[]),
+        ..Reply::of(200)
+    };
     reply.write(out, request, path.peer);
     turn.core.scratch.give(contacts);
 }

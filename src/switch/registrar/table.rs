@@ -26,8 +26,11 @@ struct Entry(Buf);
 
 impl Entry {
     fn split(&self) -> (&[u8], &[u8]) {
-        let Some((length, rest)) = self.0.split_first_chunk::<2>() else { return (&[], &[]) };
-        rest.split_at_checked(usize::from(u16::from_le_bytes(*length))).unwrap_or((&[], &[]))
+        let Some((length, rest)) = self.0.split_first_chunk::<2>() else {
+            return (&[], &[]);
+        };
+        rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))
+            .unwrap_or((&[], &[]))
     }
 }
 
@@ -35,25 +38,42 @@ impl Table {
     /// An empty table.
     #[must_use]
     pub fn new(hasher: RandomState) -> Self {
-        Self { index: HashTable::new(), entries: Vec::new(), free: Vec::new(), hasher, bindings: 0, cursor: 0 }
+        Self {
+            index: HashTable::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            hasher,
+            bindings: 0,
+            cursor: 0,
+        }
     }
 
     fn find(&self, aor: &[u8]) -> Option<u32> {
         let hash = self.hasher.hash_one(aor);
-        self.index.find(hash, |&at| self.entries.get(at as usize).is_some_and(|entry| entry.split().0 == aor)).copied()
+        self.index
+            .find(hash, |&at| {
+                self.entries
+                    .get(at as usize)
+                    .is_some_and(|entry| entry.split().0 == aor)
+            })
+            .copied()
     }
 
     /// The record of an AOR; empty when it has none.
     #[must_use]
     pub fn get(&self, aor: &[u8]) -> &[u8] {
-        self.find(aor).and_then(|at| self.entries.get(at as usize)).map_or(&[], |entry| entry.split().1)
+        self.find(aor)
+            .and_then(|at| self.entries.get(at as usize))
+            .map_or(&[], |entry| entry.split().1)
     }
 
     /// Puts an AOR's record in place of what was there; an empty record removes it.
     pub fn set(&mut self, aor: &[u8], record: &[u8]) {
         let Ok(key_len) = u16::try_from(aor.len()) else { return };
         let found = self.find(aor);
-        let before = found.and_then(|at| self.entries.get(at as usize)).map_or(0, |entry| record::contacts(entry.split().1).count());
+        let before = found
+            .and_then(|at| self.entries.get(at as usize))
+            .map_or(0, |entry| record::contacts(entry.split().1).count());
         self.bindings = self.bindings - before + record::contacts(record).count();
         if record.is_empty() {
             if let Some(at) = found {
@@ -73,14 +93,22 @@ impl Table {
             entry.0 = octets;
         }
         if found.is_none() {
-            let Self { index, entries, hasher, .. } = self;
-            let rehash = |&at: &u32| entries.get(at as usize).map_or(0, |entry| hasher.hash_one(entry.split().0));
+            let Self {
+                index, entries, hasher, ..
+            } = self;
+            let rehash = |&at: &u32| {
+                entries
+                    .get(at as usize)
+                    .map_or(0, |entry| hasher.hash_one(entry.split().0))
+            };
             index.insert_unique(hasher.hash_one(aor), at, rehash);
         }
     }
 
     fn remove(&mut self, at: u32) {
-        let Some(entry) = self.entries.get(at as usize) else { return };
+        let Some(entry) = self.entries.get(at as usize) else {
+            return;
+        };
         let hash = self.hasher.hash_one(entry.split().0);
         if let Ok(occupied) = self.index.find_entry(hash, |&other| other == at) {
             occupied.remove();
