@@ -257,6 +257,10 @@ fn warnings_name_their_line() {
             "[sip.timers]\nc_seconds = 60\n".into(),
             "ringfort.toml:1: sip.timers.c_seconds",
         ),
+        (
+            "[media]\nports = \"5000-9999\"\n".into(),
+            "ringfort.toml:2: media.ports: \"5000-9999\" includes the port of the listener udp:127.0.0.1:5060",
+        ),
     ] {
         let found = warnings(&text);
         assert!(
