@@ -316,6 +316,11 @@ fn the_arithmetic_names_the_first_wall() {
         "{}",
         wall(EXAMPLE, 1_024)
     );
+    assert!(
+        wall("", 20_000).starts_with("first wall: ports at 5000"),
+        "{}",
+        wall("", 20_000)
+    );
     let lines = fine("").plan.arithmetic_on(&MACHINE);
     assert!(
         lines
