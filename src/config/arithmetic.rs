@@ -79,22 +79,21 @@ impl Plan {
             calls: u64::from(self.limits.calls),
             raise: "raise [limits] calls",
         };
+        // On a tie the later one is named: the limit may have been lowered to what the ports carry.
         let walls = [
-            Wall {
-                what: "ports",
-                calls: ports,
-                raise: "widen media.ports or list more addresses in media.address",
-            },
             Wall {
                 what: "descriptors",
                 calls: descriptors,
                 raise: "raise RLIMIT_NOFILE (LimitNOFILE=, ulimit -n)",
             },
+            Wall {
+                what: "ports",
+                calls: ports,
+                raise: "widen media.ports or list more addresses in media.address",
+            },
         ];
-        let first = walls
-            .into_iter()
-            .filter(|_| any_relayed(self))
-            .fold(calls, |a, b| if b.calls < a.calls { b } else { a });
+        let nearer = |a: Wall, b: Wall| if b.calls <= a.calls { b } else { a };
+        let first = walls.into_iter().filter(|_| any_relayed(self)).fold(calls, nearer);
         lines.push(format!(
             "first wall: {} at {} calls; to move it, {}",
             first.what, first.calls, first.raise

@@ -116,7 +116,8 @@ impl Logs {
         Ok(())
     }
 
-    /// Makes a new file, durable as a name in the folder.
+    /// Makes a new file, durable as a name in the folder. Only the writer (and the start before it)
+    /// does: that keeps each shard's files in order.
     pub(super) fn make(&self, shard: ShardId) -> Result<LogFile, StoreError> {
         let serial = self.next.fetch_add(1, Ordering::AcqRel);
         let path = self.path(LogName { serial, shard });

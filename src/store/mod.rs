@@ -8,7 +8,8 @@
 //! Serial numbers of log files come from one counter for all shards and all runs: a new file's
 //! serial is above every file and every retired serial in the data directory. Therefore:
 //! 1. Within a run a key has one home shard, so its history lies in that shard's files, which are
-//!    used in the order of their serials. Between runs the home may change with the shard count,
+//!    used in the order of their serials (only the writer makes files, and gives each shard's out in
+//!    the order in which it made them). Between runs the home may change with the shard count,
 //!    but every serial of the later run is the higher one. So *for each key, serial order over all
 //!    files of all shards is the order of its history*.
 //! 2. The writer compacts files of former runs first, in serial order, and a shard's files only in
@@ -162,10 +163,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when no file can be made.
     pub fn next_log(&self, shard: ShardId) -> Result<LogFile, StoreError> {
-        match self.take_next_log(shard) {
-            Some(file) => Ok(file),
-            None => self.shared.logs.make(shard),
-        }
+        // Made by the writer and nobody else: were it made here while the writer prepares one, the
+        // prepared one would have the lower serial and yet be used later.
+        self.ask(|reply| Command::NextLog(shard, reply))
     }
 
     /// Says that all octets of the shard's log `serial` are with the operating system and that

@@ -165,6 +165,19 @@ fn the_next_log_is_prepared_ahead() {
     assert!(store.take_next_log(7).is_none(), "a shard that is not there");
 }
 
+/// Also when the shard is faster than the writer prepares: a later log has the higher serial.
+#[test]
+fn logs_come_in_the_order_of_their_serials() {
+    let data = tempfile::tempdir().unwrap();
+    let store = open(data.path(), 1);
+    let mut last = 0;
+    for _ in 0..100 {
+        let log = store.take_next_log(0).unwrap_or_else(|| store.next_log(0).unwrap());
+        assert!(log.serial > last, "{} after {last}", log.serial);
+        last = log.serial;
+    }
+}
+
 #[test]
 fn a_torn_end_is_ignored_counted_and_put_aside() {
     let data = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use crate::store::logs::{LogName, Logs};
 use crate::store::recovery::{self, Part};
 use crate::store::{Counters, StoredUser, journal};
 use crossbeam::channel::{Receiver, Sender, never, select_biased};
-use shards::ShardId;
+use shards::{LogFile, ShardId};
 use std::collections::{BTreeSet, HashMap};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -22,6 +22,7 @@ pub(super) enum Command {
         shard: ShardId,
         serial: u64,
     },
+    NextLog(ShardId, Sender<Result<LogFile, StoreError>>),
     Load(Sender<Part>),
     Users(Sender<Result<Vec<StoredUser>, StoreError>>),
     PutUser(StoredUser, Sender<Result<(), StoreError>>),
@@ -114,6 +115,9 @@ impl Writer {
                 self.make_room();
                 recovery::send(&self.database, &self.logs, &parts);
                 self.loaded = true;
+            }
+            Command::NextLog(shard, reply) => {
+                let _ = reply.send(self.logs.take(shard).map_or_else(|| self.logs.make(shard), Ok));
             }
             Command::Users(reply) => {
                 let _ = reply.send(self.database.users());

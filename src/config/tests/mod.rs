@@ -257,6 +257,10 @@ fn warnings_name_their_line() {
             "[sip.timers]\nc_seconds = 60\n".into(),
             "ringfort.toml:1: sip.timers.c_seconds",
         ),
+        (
+            "[media]\nports = \"5000-9999\"\n".into(),
+            "ringfort.toml:2: media.ports: \"5000-9999\" includes the port of the listener udp:127.0.0.1:5060",
+        ),
     ] {
         let found = warnings(&text);
         assert!(
@@ -311,6 +315,11 @@ fn the_arithmetic_names_the_first_wall() {
         wall(EXAMPLE, 1_024).starts_with("first wall: descriptors at 480"),
         "{}",
         wall(EXAMPLE, 1_024)
+    );
+    assert!(
+        wall("", 20_000).starts_with("first wall: ports at 5000"),
+        "{}",
+        wall("", 20_000)
     );
     let lines = fine("").plan.arithmetic_on(&MACHINE);
     assert!(
