@@ -11,7 +11,6 @@ pub mod mesh;
 pub mod outbox;
 pub mod pool;
 pub mod program;
-#[expect(dead_code)]
 pub mod sim;
 pub mod stats;
 pub mod supervise;

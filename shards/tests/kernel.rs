@@ -90,6 +90,28 @@ impl Program for Small {
                 let upto = cx.out.log_with(|log| log.extend_from_slice(rest.as_bytes()));
                 self.logged.push((upto, from));
             }
+            "switch" => {
+                let path = self.log.clone().expect("a log folder").join(rest);
+                cx.out.log_with(|log| log.extend_from_slice(b"before;"));
+                let file = std::fs::File::create(path).expect("log file");
+                cx.host.log_switch(LogFile {
+                    serial: 2,
+                    file: Some(file),
+                });
+                let upto = cx.out.log_with(|log| log.extend_from_slice(b"after;"));
+                self.logged.push((upto, from));
+            }
+            "full" => {
+                let file = std::fs::OpenOptions::new()
+                    .write(true)
+                    .open("/dev/full")
+                    .expect("a full disk");
+                cx.host.log_switch(LogFile {
+                    serial: 3,
+                    file: Some(file),
+                });
+                Self::answer(cx, from, "full");
+            }
             "who" => Self::answer(cx, from, &format!("{} {}", cx.shard, self.seat.restart)),
             "stream" => {
                 let peer: SocketAddr = rest.parse().expect("an address");
@@ -757,4 +779,72 @@ fn connections_outlive_a_panic() {
     stream.write_all(b"two\n").expect("written");
     assert_eq!(read_some(&mut stream, 4), b"two\n");
     assert_eq!(bench.handle.stats(0).restarts.get(), 1);
+}
+
+#[test]
+fn the_log_goes_on_in_another_file() {
+    let folder = std::env::temp_dir().join(format!("shards-switch-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("folder");
+    let bench = start(1, false, Some(folder.clone()), |_| ());
+    let phone = Phone::new();
+    for round in 0..5 {
+        assert_eq!(phone.ask(bench.udp, &format!("switch {round}")), "written");
+    }
+    assert_eq!(phone.ask(bench.udp, "log end;"), "written");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("log");
+    assert_eq!(
+        (read("0-0.log").as_str(), read("3").as_str()),
+        ("before;", "after;before;")
+    );
+    assert_eq!(read("4"), "after;end;");
+    drop(bench);
+    std::fs::remove_dir_all(&folder).expect("removed");
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_shard_goes_on() {
+    let folder = std::env::temp_dir().join(format!("shards-full-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("folder");
+    let bench = start(1, false, Some(folder.clone()), |_| ());
+    let phone = Phone::new();
+    assert_eq!(phone.ask(bench.udp, "full"), "full");
+    for _ in 0..3 {
+        assert_eq!(phone.ask(bench.udp, "log x"), "lost");
+    }
+    assert_eq!(bench.handle.stats(0).log_failures.get(), 3);
+    assert_eq!(phone.ask(bench.udp, "switch good"), "written");
+    assert_eq!(std::fs::read(folder.join("good")).expect("log"), b"after;");
+    drop(bench);
+    std::fs::remove_dir_all(&folder).expect("removed");
+}
+
+#[test]
+fn version_6_addresses_serve_both_transports() {
+    let bench = start(2, true, None, |plan| {
+        for listener in &mut plan.listeners {
+            listener.address = "[::1]:0".parse().expect("an address");
+        }
+    });
+    let socket = UdpSocket::bind("[::1]:0").expect("a free port");
+    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+    let phone = Phone(socket);
+    assert_eq!(phone.ask(bench.udp, "echo six"), "echo six");
+    let mut stream = connect(&bench);
+    stream.write_all(b"six\n").expect("written");
+    assert_eq!(read_some(&mut stream, 4), b"six\n");
+}
+
+#[test]
+fn a_stopped_cluster_can_start_again_at_once() {
+    let bench = start(2, true, None, |_| ());
+    let (udp, tcp) = (bench.udp, bench.tcp.expect("a stream listener"));
+    let mut stream = connect(&bench);
+    stream.write_all(b"one\n").expect("written");
+    assert_eq!(read_some(&mut stream, 4), b"one\n");
+    drop(bench);
+    let bench = start(2, true, None, |plan| {
+        plan.listeners[0].address = udp;
+        plan.listeners[1].address = tcp;
+    });
+    assert_eq!(Phone::new().ask(bench.udp, "echo again"), "echo again");
 }

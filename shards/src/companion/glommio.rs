@@ -13,7 +13,7 @@ use glommio::{LocalExecutorBuilder, Placement, spawn_local};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -90,6 +90,8 @@ struct Streams {
     serial: Cell<u64>,
     reaping: Cell<bool>,
     scratch: RefCell<Vec<u8>>,
+    /// Listeners whose accepting task still runs.
+    accepting: RefCell<Vec<RawFd>>,
 }
 
 impl Streams {
@@ -104,14 +106,17 @@ impl Streams {
             serial: Cell::new(0),
             reaping: Cell::new(false),
             scratch: RefCell::new(vec![0; READ]),
+            accepting: RefCell::default(),
         });
         let Ok(bell) = bell else {
             return tracing::error!("no descriptor for the doorbell");
         };
         let mut bell: UnixStream = sys::adopt(OwnedFd::from(bell));
         for (id, listener) in listeners {
+            let descriptor = listener.as_raw_fd();
+            streams.accepting.borrow_mut().push(descriptor);
             let listener: TcpListener = sys::adopt(OwnedFd::from(listener));
-            spawn_local(streams.clone().accept(id, listener)).detach();
+            spawn_local(streams.clone().accept(id, descriptor, listener)).detach();
         }
         let mut octets = [0; 64];
         loop {
@@ -138,14 +143,24 @@ impl Streams {
             sleep(Duration::from_millis(5)).await;
         }
         for connection in &all {
-            connection.close();
+            connection.abort();
+        }
+        // Tasks do not end with their executor: each one has to come to its own end, or its
+        // socket stays open.
+        for &listener in &*self.accepting.borrow() {
+            sys::shutdown(listener);
+        }
+        let are_left = || !self.accepting.borrow().is_empty() || !self.connections.borrow().is_empty();
+        while are_left() && Instant::now() < limit {
+            sleep(Duration::from_millis(2)).await;
         }
     }
 
-    async fn accept(self: Rc<Self>, listener: ListenerId, socket: TcpListener) {
+    async fn accept(self: Rc<Self>, listener: ListenerId, descriptor: RawFd, socket: TcpListener) {
         loop {
             let stream = match socket.accept().await {
                 Ok(stream) => stream,
+                Err(_) if self.post.commands.is_stopping() => break,
                 Err(error) => {
                     // Mostly a lack of descriptors; the peer waits in the backlog.
                     tracing::warn!(shard = self.post.shard, %error, "a connection cannot be accepted");
@@ -161,6 +176,8 @@ impl Streams {
             connection.open(stream);
             self.clone().attend(connection);
         }
+        drop(socket);
+        self.accepting.borrow_mut().retain(|&listening| listening != descriptor);
     }
 
     /// A place in the table, when there is one.

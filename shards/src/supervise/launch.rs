@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 /// A program that lived less than this is restarted with a pause, which grows each time.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long the sockets of a former process may linger.
+const LINGER: Duration = Duration::from_millis(800);
 /// After so many short lives the ring itself is suspected and made anew.
 const SUSPECT: u32 = 6;
 
@@ -198,7 +200,7 @@ fn bind_all(plan: &Plan) -> Result<(Vec<ListenerPlan>, Sockets), LaunchError> {
     for (index, listener) in plan.listeners.iter().enumerate() {
         let refuse = |error: std::io::Error| cannot_listen(listener.transport, listener.address, &error);
         let stream = listener.transport == ListenerKind::Stream;
-        let claim = sys::claim_address(listener.address, stream).map_err(refuse)?;
+        let claim = claim(listener.address, stream).map_err(refuse)?;
         let address = sys::local_address(&claim).map_err(refuse)?;
         drop(claim);
         for shard in 0..shards {
@@ -213,6 +215,20 @@ fn bind_all(plan: &Plan) -> Result<(Vec<ListenerPlan>, Sockets), LaunchError> {
         listeners.push(ListenerPlan { address, ..*listener });
     }
     Ok((listeners, sockets))
+}
+
+/// The kernel takes a process's rings down a little after its end, and their sockets with them:
+/// an address that is in use is tried again for a moment.
+fn claim(address: SocketAddr, stream: bool) -> std::io::Result<OwnedFd> {
+    let limit = Instant::now() + LINGER;
+    loop {
+        match sys::claim_address(address, stream) {
+            Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) && Instant::now() < limit => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            claim => return claim,
+        }
+    }
 }
 
 fn cannot_listen(kind: ListenerKind, address: SocketAddr, error: &std::io::Error) -> LaunchError {

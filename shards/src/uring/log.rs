@@ -2,7 +2,20 @@
 //!
 //! While a group is written, octets gather in the outbox. An isolated record is written at once;
 //! under load groups start at most every two milliseconds, because a buffered write is handed to
-//! a kernel worker and that costs the same for one record as for a hundred.
+//! a kernel worker and that costs nearly the same for one record as for a hundred.
+//!
+//! Measured with `examples/log_cost.rs` (ext4, 2 vCPU, Linux 6.18, records of 160 octets, CPU of
+//! the process a group; others used the machine, so roughly):
+//!
+//! | records a group | `pwrite` in the shard | ring write | ring write, a record |
+//! |---|---|---|---|
+//! | 1 | 0.8 us | 5.8 us | 5.8 us |
+//! | 10 | 1.7 us | 7.1 us | 0.7 us |
+//! | 100 | 9.2 us | 14.6 us | 0.15 us |
+//!
+//! The ring write costs 5 us more a group, at most 0.25 % of a core at one group in 2 ms. It was
+//! chosen because both now and then take milliseconds (the file system's own journal), and the
+//! shard must not wait for that with its calls.
 #![allow(unsafe_code)]
 
 use super::ring::{Kind, Ring};

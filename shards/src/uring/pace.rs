@@ -31,9 +31,11 @@ impl Wait {
 /// Below this rate every packet is handled at once.
 const CALM: f64 = 2_000.0;
 /// From this rate on packets are gathered for the full time.
-const BUSY: f64 = 10_000.0;
+const BUSY: f64 = 6_000.0;
 /// The memory of the rate.
 const MEMORY: f64 = 0.020;
+/// No single wait is longer: a deadline centuries away would overflow the kernel's clock.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// Most that media may wait (RTP leaves every 20 ms; half a millisecond is lost in the noise).
 const MEDIA_GATHER: Duration = Duration::from_micros(500);
 /// Most that signalling may wait, where there is no media.
@@ -79,7 +81,7 @@ impl Pace {
 
     /// How to wait at `now` when the next deadline is `deadline`, and `more` work is at hand.
     pub(crate) fn wait(&self, now: Time, deadline: Option<Time>, more: bool) -> Wait {
-        let timeout = deadline.map(|deadline| deadline.since(now));
+        let timeout = deadline.map(|deadline| deadline.since(now).min(LONGEST));
         if more || timeout == Some(Duration::ZERO) {
             return Wait::NO;
         }
@@ -135,6 +137,12 @@ mod tests {
             pace.wait(Time::ZERO, Some(Time::from_millis(7)), false).timeout,
             Some(Duration::from_millis(7))
         );
+    }
+
+    #[test]
+    fn a_deadline_that_never_comes_is_cut() {
+        let pace = Pace::new(Time::ZERO, 512, true);
+        assert_eq!(pace.wait(Time::ZERO, Some(Time::FAR), false).timeout, Some(LONGEST));
     }
 
     #[test]

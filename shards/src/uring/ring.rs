@@ -294,3 +294,88 @@ pub(super) fn explain_buffers(error: &io::Error) -> LaunchError {
         _ => explain(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// The claim that buffers of datagram sends are free once the entry was handed over: they
+    /// are overwritten at once, and the receiver must still get what was in them before.
+    fn sends_end_inside_the_submission(allow: Allow) {
+        let mut ring = Ring::new(allow, 1024).expect("a ring");
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let sink = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        sink.set_read_timeout(Some(Duration::from_secs(2))).expect("a timeout");
+        let to = sink.local_addr().expect("bound");
+        ring.io.submitter().register_files_sparse(1).expect("a table");
+        ring.place(0, sender.as_raw_fd()).expect("placed");
+        let mut packets = vec![[0u8; 172]; 50];
+        for round in 0..40u8 {
+            for (i, packet) in packets.iter_mut().enumerate() {
+                packet.fill(round.wrapping_mul(7) ^ i as u8);
+                // SAFETY: the packets are left alone until everything was handed over.
+                unsafe { ring.send(Kind::MediaSend, 0, 0, packet, to) };
+            }
+            ring.hand_over();
+            packets.iter_mut().for_each(|packet| packet.fill(0xee));
+            for i in 0..packets.len() {
+                let mut got = [0; 200];
+                assert_eq!(sink.recv(&mut got).expect("a packet"), 172);
+                assert!(got[..172].iter().all(|&octet| octet == round.wrapping_mul(7) ^ i as u8));
+            }
+        }
+        let mut batch = Vec::with_capacity(16);
+        ring.reap(&mut batch);
+        assert!(batch.is_empty(), "successes are silent: {batch:?}");
+        // A send that cannot be: one completion with the error.
+        // SAFETY: the octets are static.
+        unsafe { ring.send(Kind::MediaSend, 5, 0, b"x", SocketAddr::from(([127, 0, 0, 1], 0))) };
+        ring.hand_over();
+        ring.reap(&mut batch);
+        let [failure] = &batch[..] else {
+            panic!("one completion: {batch:?}")
+        };
+        assert_eq!(Kind::of(failure.user_data()), Some((Kind::MediaSend, 5)));
+        assert_eq!(failure.result(), -libc::EINVAL);
+    }
+
+    #[test]
+    fn send_with_address_ends_inside_the_submission() {
+        sends_end_inside_the_submission(Allow::default());
+    }
+
+    #[test]
+    fn sendmsg_ends_inside_the_submission() {
+        sends_end_inside_the_submission(Allow {
+            send_address: false,
+            defer_taskrun: false,
+            ..Allow::default()
+        });
+    }
+
+    /// A full socket: the send is refused at once instead of being kept for later, so that a
+    /// buffer is never read after the submission.
+    #[test]
+    fn a_full_socket_refuses_at_once() {
+        let mut ring = Ring::new(Allow::default(), 1024).expect("a ring");
+        let (near, _far) = std::os::unix::net::UnixDatagram::pair().expect("a pair");
+        let octets = [7u8; 1000];
+        let mut refused = 0;
+        for _ in 0..2000 {
+            let entry = opcode::Send::new(Fd(near.as_raw_fd()), octets.as_ptr(), 1000)
+                .flags(libc::MSG_DONTWAIT)
+                .build()
+                .flags(Flags::SKIP_SUCCESS)
+                .user_data(Kind::MediaSend.tag(1));
+            // SAFETY: the octets outlive the ring.
+            unsafe { ring.push(&entry) };
+            ring.hand_over();
+            let mut batch = Vec::with_capacity(16);
+            ring.reap(&mut batch);
+            assert!(batch.iter().all(|completion| completion.result() == -libc::EAGAIN));
+            refused += batch.len();
+        }
+        assert!(refused > 500, "{refused}");
+    }
+}
