@@ -55,8 +55,8 @@ pub(super) struct Stream {
     pub(super) directions: [Direction; 2],
     /// What the latest offer said.
     pub(super) offer: Facts,
-    /// The pairs were taken for the pending offer.
-    pub(super) fresh: bool,
+    /// Each side's pair was taken for the pending offer.
+    pub(super) fresh: [bool; 2],
     /// Agreed and flowing.
     pub(super) live: bool,
     /// Was live at some time: stands in the report.
@@ -111,11 +111,26 @@ impl Stream {
         slots: [None; 2],
         directions: [Direction::Inactive; 2],
         offer: Facts::NONE,
-        fresh: false,
+        fresh: [false; 2],
         live: false,
         was_live: false,
         one_way: None,
     };
+
+    /// Takes the pairs out that the pending offer brought.
+    pub(super) fn take_fresh(&mut self) -> impl Iterator<Item = Slot> + use<> {
+        let fresh = std::mem::take(&mut self.fresh);
+        let mut taken = [None; 2];
+        for ((taken, slot), _) in taken
+            .iter_mut()
+            .zip(&mut self.slots)
+            .zip(fresh)
+            .filter(|(_, fresh)| *fresh)
+        {
+            *taken = slot.take();
+        }
+        taken.into_iter().flatten()
+    }
 
     /// Whether both sides are to send.
     pub(super) fn is_two_way(&self) -> bool {

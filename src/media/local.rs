@@ -4,7 +4,7 @@
 use super::call::{Facts, Stream};
 use super::flow::Kind;
 use super::music::{Law, Player};
-use super::negotiate::COMFORT_NOISE;
+use super::negotiate::{COMFORT_NOISE, clear};
 use super::ports::Wanted;
 use super::types::{CallMedia, MediaError, Seen, Service, Side};
 use super::{Media, Open};
@@ -63,7 +63,7 @@ impl Media {
             self.undo(call);
             return Err(error);
         }
-        self.drop_other_lines(call, choice.line);
+        self.drop_others(call, choice.line);
         let direction = facts.direction.reversed();
         self.install_local(call, service, facts, choice, direction);
         self.conclude(call, Side::A);
@@ -126,6 +126,7 @@ impl Media {
             self.undo(call);
             return Err(error);
         }
+        self.drop_others(call, line);
         if let Some(record) = self.calls.get_mut(call) {
             record.service = Some(service);
             record.pending = Some(Side::B);
@@ -156,21 +157,21 @@ impl Media {
             .position(|stream| stream.slots[Side::A.index()].is_some())
     }
 
-    /// A service speaks on one line only; the peer has moved it.
-    fn drop_other_lines(&mut self, call: &CallMedia, line: usize) {
-        loop {
-            let Some(record) = self.calls.get_mut(call) else { return };
-            let mut others = record.streams.iter_mut().enumerate().filter(|(at, _)| *at != line);
-            let Some(slot) = others.find_map(|(_, stream)| {
-                let slot = stream.slots[Side::A.index()].take()?;
+    /// A service speaks on one line and one side only: what the peer has moved away from, and the
+    /// other leg of a call that was relayed before (early media, then the service), rests.
+    fn drop_others(&mut self, call: &CallMedia, line: usize) {
+        let Some(record) = self.calls.get_mut(call) else { return };
+        for (at, stream) in record.streams.iter_mut().enumerate() {
+            let [near, far] = &mut stream.slots;
+            let near = if at == line { None } else { near.take() };
+            for slot in near.into_iter().chain(far.take()) {
+                self.music.stop(slot);
+                clear(&mut self.flows, slot);
+                self.ports.rest(self.now, slot, &mut self.counters);
+            }
+            if at != line {
                 *stream = Stream::NEW;
-                Some(slot)
-            }) else {
-                return;
-            };
-            self.music.stop(slot);
-            self.clear(slot);
-            self.ports.rest(self.now, slot, &mut self.counters);
+            }
         }
     }
 

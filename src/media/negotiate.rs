@@ -2,7 +2,7 @@
 //! are written when an answer comes, so a rejected offer has nothing to undo but its new ports.
 
 use super::call::{Facts, Stream};
-use super::flow::{Clocks, Flow, Kind, State};
+use super::flow::{Clocks, Flow, Flows, Kind, State};
 use super::latch::{self, Latch};
 use super::ports::Wanted;
 use super::types::{CallMedia, MediaError, Seen, Side};
@@ -20,7 +20,8 @@ impl Media {
     /// the side whose offer is pending replaces it (serial forking).
     /// # Errors
     /// [`MediaError`]; then nothing has changed but that a replaced offer is gone, all new ports
-    /// are free again, `out` is as before.
+    /// are free again, `out` is as before. A call that a built-in service has taken cannot be
+    /// relayed any more ([`MediaError::NoMedia`]).
     #[expect(clippy::too_many_arguments, reason = "one call of the seam, and each is needed")]
     pub fn offer(
         &mut self,
@@ -36,7 +37,8 @@ impl Media {
         let sdp = Sdp::parse(sdp).map_err(MediaError::Malformed)?;
         let facts = self.facts(&sdp, seen);
         let offered = sdp.sections().iter().filter(|section| section.port != 0).count();
-        if offered > 0 && !facts.iter().any(Facts::is_carried) {
+        let is_local = self.calls.get_mut(call).is_some_and(|record| record.service.is_some());
+        if is_local || offered > 0 && !facts.iter().any(Facts::is_carried) {
             return Err(MediaError::NoMedia);
         }
         self.begin(call, from, sdp.sections().len())?;
@@ -123,13 +125,8 @@ impl Media {
         };
         record.pending = None;
         let agreed = usize::from(record.agreed_lines);
-        for (line, stream) in record.streams.iter_mut().enumerate() {
-            if stream.fresh || line >= agreed {
-                stream.fresh = false;
-                for slot in stream.slots.iter_mut().filter_map(Option::take) {
-                    self.ports.rest(now, slot, &mut self.counters);
-                }
-            }
+        for slot in record.streams.iter_mut().flat_map(Stream::take_fresh) {
+            self.ports.rest(now, slot, &mut self.counters);
         }
         record.streams.truncate(agreed);
     }
@@ -276,7 +273,7 @@ impl Media {
         }
         let slot = self.ports.take(self.now, open, wanted, &mut self.counters)?;
         *place = Some(slot);
-        stream.fresh = true;
+        stream.fresh[side.index()] = true;
         self.flows.prepare(slot);
         self.flows.prepare(Slot(slot.0 | 1));
         Ok(())
@@ -286,11 +283,8 @@ impl Media {
     pub(super) fn undo(&mut self, call: &mut CallMedia) {
         let Some(record) = self.calls.get_mut(call) else { return };
         let agreed = usize::from(record.agreed_lines);
-        for stream in record.streams.iter_mut().filter(|stream| stream.fresh) {
-            stream.fresh = false;
-            for slot in stream.slots.iter_mut().filter_map(Option::take) {
-                self.ports.give_back(slot, &mut self.counters);
-            }
+        for slot in record.streams.iter_mut().flat_map(Stream::take_fresh) {
+            self.ports.give_back(slot, &mut self.counters);
         }
         record.streams.truncate(agreed);
         if record.streams.is_empty() && record.answered.is_none() {
@@ -382,7 +376,7 @@ impl Media {
         record.agreed_lines = record.streams.len() as u8;
         record.since = now;
         record.watched = record.streams.iter().any(Stream::is_two_way);
-        record.streams.iter_mut().for_each(|stream| stream.fresh = false);
+        record.streams.iter_mut().for_each(|stream| stream.fresh = [false; 2]);
     }
 
     /// What each line shows to `side`; `rule` gives whether it is carried and what becomes of mux.
@@ -472,13 +466,13 @@ impl Media {
             flow.sendable = false;
         }
     }
+}
 
-    /// Forgets both flows of a pair.
-    pub(super) fn clear(&mut self, even: Slot) {
-        for slot in [even, Slot(even.0 | 1)] {
-            if let Some(flow) = self.flows.get_mut(slot) {
-                *flow = Flow::CLOSED;
-            }
+/// Forgets both flows of a pair.
+pub(super) fn clear(flows: &mut Flows, even: Slot) {
+    for slot in [even, Slot(even.0 | 1)] {
+        if let Some(flow) = flows.get_mut(slot) {
+            *flow = Flow::CLOSED;
         }
     }
 }

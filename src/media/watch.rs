@@ -3,6 +3,7 @@
 use super::Media;
 use super::call::Stream;
 use super::flow::Flows;
+use super::negotiate::clear;
 use super::types::{CallMedia, MediaEvent, MediaReport, Side, SideReport, StreamReport};
 use shards::{Outbox, Slot, Time};
 use std::time::Duration;
@@ -60,7 +61,7 @@ impl Media {
         let mut streams = std::mem::take(&mut record.streams);
         for slot in streams.drain(..).flat_map(|stream| stream.slots).flatten() {
             self.music.stop(slot);
-            self.clear(slot);
+            clear(&mut self.flows, slot);
             self.ports.rest(now, slot, &mut self.counters);
         }
         if let Some(record) = self.calls.get_mut(call) {
