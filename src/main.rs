@@ -1,3 +1,9 @@
 //! Arguments -> configuration -> plan -> run.
 
-fn main() {}
+use clap::Parser;
+use ringfort::{cli, run};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::dispatch(cli::Args::parse(), run::run)
+}

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+mod connection;
 pub(crate) mod glommio;
 
 /// Commands for one companion, from any packet thread.

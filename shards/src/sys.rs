@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -175,10 +175,34 @@ pub(crate) fn local_address(fd: &OwnedFd) -> io::Result<SocketAddr> {
 }
 
 /// Ends both directions of a connection; its reader sees the end.
-#[expect(dead_code)]
 pub(crate) fn shutdown(fd: RawFd) {
     // SAFETY: no memory is involved; on a wrong descriptor the call fails.
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+/// Makes the coming close of a connection drop what is unsent and tell the peer at once.
+pub(crate) fn close_hard(socket: RawFd) {
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    let size = size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: the kernel reads a live linger; on a wrong descriptor the call fails.
+    unsafe {
+        libc::setsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size,
+        );
+    }
+}
+
+/// Gives a descriptor to a type that owns descriptors but takes them only as raw numbers.
+pub(crate) fn adopt<T: FromRawFd>(fd: OwnedFd) -> T {
+    // SAFETY: the number comes from an OwnedFd that gives its ownership up here, to `T`.
+    unsafe { T::from_raw_fd(fd.into_raw_fd()) }
 }
 
 /// A non-blocking eventfd.
@@ -219,7 +243,6 @@ pub(crate) fn pin(core: usize) -> io::Result<()> {
 }
 
 /// Gives the calling thread a lower priority.
-#[expect(dead_code)]
 pub(crate) fn lower_priority(by: i32) {
     // SAFETY: no memory is involved. On Linux this changes the calling thread only.
     unsafe {

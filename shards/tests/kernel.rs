@@ -9,7 +9,8 @@ use shards::{
 };
 use std::collections::HashMap;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -190,6 +191,9 @@ fn framer(octets: &[u8]) -> Frame {
     if octets.starts_with(b"\r\n\r\n") {
         return Frame::KeepAlive { len: 4, reply: b"\r\n" };
     }
+    if b"\r\n\r\n".starts_with(octets) {
+        return Frame::Partial;
+    }
     if octets.starts_with(b"bad") && octets.contains(&b'\n') {
         return Frame::Bad { len: 3 };
     }
@@ -203,7 +207,6 @@ struct Bench {
     cluster: Option<Cluster<Mesh>>,
     handle: Handle<Mesh>,
     udp: SocketAddr,
-    #[expect(dead_code)]
     tcp: Option<SocketAddr>,
 }
 
@@ -230,7 +233,24 @@ fn media_ports(shards: usize, each: u32) -> Vec<MediaSlice> {
     MediaSlice::split(&[IpAddr::V4(Ipv4Addr::LOCALHOST)], first, first + count - 1, shards)
 }
 
+/// A backtrace takes longer to print than a shard to start again; shards panic on purpose here.
+fn quiet_shards() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !std::thread::current()
+                .name()
+                .is_some_and(|name| name.starts_with("shard-"))
+            {
+                usual(panic);
+            }
+        }));
+    });
+}
+
 fn start(shards: u16, streams: bool, log: Option<PathBuf>, change: impl FnOnce(&mut Plan)) -> Bench {
+    quiet_shards();
     let mut listeners = vec![ListenerPlan {
         transport: ListenerKind::Datagram,
         address: any_port(),
@@ -588,7 +608,7 @@ fn more_media_than_the_file_limit_is_lowered() {
 
 #[test]
 fn idle_sleeps() {
-    let bench = start(2, false, None, |_| ());
+    let bench = start(2, true, None, |_| ());
     let phone = Phone::new();
     assert_eq!(phone.ask(bench.udp, "echo x"), "echo x");
     std::thread::sleep(Duration::from_millis(300));
@@ -596,4 +616,145 @@ fn idle_sleeps() {
     std::thread::sleep(Duration::from_secs(1));
     let after: u64 = (0..2).map(|shard| bench.handle.stats(shard).wakeups.get()).sum();
     assert!(after - before <= 2, "{} wake-ups in a second", after - before);
+}
+
+fn connect(bench: &Bench) -> TcpStream {
+    let stream = TcpStream::connect(bench.tcp.expect("a stream listener")).expect("connected");
+    stream.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+    stream
+}
+
+fn read_some(stream: &mut TcpStream, len: usize) -> Vec<u8> {
+    let mut octets = vec![0; len];
+    stream.read_exact(&mut octets).expect("octets");
+    octets
+}
+
+#[test]
+fn streams_are_framed_anywhere() {
+    let bench = start(2, true, None, |_| ());
+    let mut stream = connect(&bench);
+    for octet in b"one\ntwo\n\r\n\r\nthree" {
+        stream.write_all(&[*octet]).expect("written");
+    }
+    // The keep-alive is answered by the companion, so it may come before the program's answers.
+    let answers = String::from_utf8(read_some(&mut stream, 10)).expect("text");
+    assert_eq!(answers.replacen("\r\n", "", 1), "one\ntwo\n");
+    stream.write_all(b"!\nfour\nfive\n").expect("written");
+    assert_eq!(read_some(&mut stream, 17), b"three!\nfour\nfive\n");
+    let large = "x".repeat(100_000) + "\n";
+    stream.write_all(large.as_bytes()).expect("written");
+    assert_eq!(read_some(&mut stream, large.len()), large.as_bytes());
+    let total: u64 = (0..2)
+        .map(|shard| bench.handle.stats(shard).stream_messages_in.get())
+        .sum();
+    assert_eq!(total, 6);
+}
+
+#[test]
+fn a_broken_stream_is_answered_and_closed() {
+    let bench = start(1, true, None, |_| ());
+    let mut stream = connect(&bench);
+    stream.write_all(b"bad\n").expect("written");
+    assert_eq!(read_some(&mut stream, 4), b"400\n");
+    assert_eq!(stream.read(&mut [0; 9]).expect("the end"), 0);
+    assert_eq!(bench.handle.stats(0).connections_bad.get(), 1);
+    let mut next = connect(&bench);
+    next.write_all(b"ok\n").expect("written");
+    assert_eq!(read_some(&mut next, 3), b"ok\n");
+}
+
+#[test]
+fn slow_and_idle_connections_are_closed() {
+    let bench = start(1, true, None, |plan| {
+        plan.streams.message = Duration::from_millis(300);
+        plan.streams.idle = Duration::from_millis(900);
+        plan.streams.connections = 2;
+    });
+    let (mut slow, mut idle) = (connect(&bench), connect(&bench));
+    slow.write_all(b"half").expect("written");
+    idle.write_all(b"whole\n").expect("written");
+    assert_eq!(read_some(&mut idle, 6), b"whole\n");
+    assert_eq!(
+        connect(&bench).read(&mut [0; 9]).unwrap_or(0),
+        0,
+        "a third one is refused"
+    );
+    let began = Instant::now();
+    assert_eq!(slow.read(&mut [0; 9]).expect("the end"), 0);
+    assert!(began.elapsed() < Duration::from_millis(1000), "{:?}", began.elapsed());
+    assert_eq!(idle.read(&mut [0; 9]).expect("the end"), 0);
+    let stats = bench.handle.stats(0);
+    assert_eq!(
+        (
+            stats.connections_slow.get(),
+            stats.connections_idle.get(),
+            stats.connections_refused.get()
+        ),
+        (1, 1, 1)
+    );
+    let limit = Instant::now() + Duration::from_secs(2);
+    while stats.connections.get() > 0 && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(stats.connections.get(), 0);
+}
+
+#[test]
+fn connections_are_opened_and_used_again() {
+    let bench = start(1, true, None, |_| ());
+    let far = TcpListener::bind("127.0.0.1:0").expect("free port");
+    let peer = far.local_addr().expect("bound");
+    let phone = Phone::new();
+    phone.send(bench.udp, format!("stream {peer}").as_bytes());
+    let (mut accepted, _) = far.accept().expect("opened");
+    accepted
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("timeout");
+    assert_eq!(read_some(&mut accepted, 6), b"hello\n");
+    phone.send(bench.udp, format!("stream {peer}").as_bytes());
+    assert_eq!(read_some(&mut accepted, 6), b"hello\n", "over the same connection");
+    accepted.write_all(b"back\n").expect("written");
+    assert_eq!(read_some(&mut accepted, 5), b"back\n");
+    assert_eq!(bench.handle.stats(0).connections_opened.get(), 1);
+    drop((accepted, far));
+    // Nobody listens there any more: the sender hears of it.
+    let limit = Instant::now() + Duration::from_secs(2);
+    while bench.handle.stats(0).connections.get() > 0 && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(phone.ask(bench.udp, &format!("stream {peer}")), "failed");
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_closed() {
+    let bench = start(1, true, None, |_| ());
+    let mut stream = connect(&bench);
+    stream.set_write_timeout(Some(Duration::from_secs(1))).expect("timeout");
+    let line = [b"x".repeat(8000), b"\n".to_vec()].concat();
+    // Far more than the socket buffers and the queue hold, and never read.
+    let (began, stats) = (Instant::now(), bench.handle.stats(0));
+    while stats.connections_choked.get() == 0 {
+        let _ = stream.write(&line);
+        let mut counters = Vec::new();
+        stats.each(|name, value| counters.push((name, value)));
+        assert!(began.elapsed() < Duration::from_secs(20), "{counters:?}");
+    }
+    let limit = Instant::now() + Duration::from_secs(2);
+    while stats.connections.get() > 0 && Instant::now() < limit {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(stats.connections.get(), 0, "closed");
+}
+
+#[test]
+fn connections_outlive_a_panic() {
+    let bench = start(1, true, None, |_| ());
+    let mut stream = connect(&bench);
+    stream.write_all(b"one\n").expect("written");
+    assert_eq!(read_some(&mut stream, 4), b"one\n");
+    assert!(bench.handle.send(0, Mesh::Panic).is_ok());
+    stream.write_all(b"two\n").expect("written");
+    assert_eq!(read_some(&mut stream, 4), b"two\n");
+    assert_eq!(bench.handle.stats(0).restarts.get(), 1);
 }

@@ -2,6 +2,12 @@
 //! deadlines out.
 
 pub mod path;
+pub mod rtcp;
+pub mod rtp;
+#[cfg(test)]
+pub(crate) mod seeds;
+pub mod sdp;
 pub mod sip;
+pub mod stun;
 
 pub use path::{Path, Transport, Wire};

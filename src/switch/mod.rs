@@ -1,1 +1,15 @@
-//! What to do with a request: roles that never import one another.
+//! What to do with a request: registrar, proxy, B2BUA, and the decisions before them. Roles never
+//! import one another; the appliance hands requests to them.
+
+pub mod auth;
+pub mod b2bua;
+pub mod cdr;
+pub mod core;
+pub mod mesh;
+pub mod next_hop;
+pub mod proxy;
+pub mod registrar;
+pub mod routing;
+pub mod site;
+pub mod slab;
+pub mod target;

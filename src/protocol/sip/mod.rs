@@ -1,1 +1,42 @@
-//! SIP, RFC 3261.
+//! SIP, RFC 3261: the message layer. [`parse`] gives a [`Message`], a view that copies nothing;
+//! [`Reply`] and [`Forward`] write messages from it.
+
+mod answer;
+pub mod dialog;
+pub mod digest;
+mod forward;
+mod framing;
+mod list;
+mod malformed;
+mod method;
+mod name;
+mod name_addr;
+mod params;
+mod parse;
+mod phrase;
+mod scan;
+mod span;
+mod text;
+pub mod transaction;
+mod uri;
+mod uri_compare;
+mod via;
+mod view;
+mod write;
+
+pub use answer::respond_malformed;
+pub use forward::{Forward, forward_response};
+pub use framing::frame;
+pub use malformed::{Malformed, Reason};
+pub use method::Method;
+pub use name::Name;
+pub use name_addr::NameAddr;
+pub use params::params;
+pub use parse::parse;
+pub use phrase::phrase;
+pub use scan::{Carrier, MAX_BODY, MAX_HEAD, MAX_LINES};
+pub use span::Spans;
+pub use uri::{Scheme, Uri, UriError, write_number_stripped};
+pub use via::Via;
+pub use view::{CSeq, Line, Message};
+pub use write::{Reply, write_ip, write_number};

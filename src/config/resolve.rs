@@ -1,0 +1,236 @@
+//! The whole file to one [`Plan`]: the sections, then what only shows when they are seen together.
+
+use crate::config::error::{ConfigErrors, Report, Span};
+use crate::config::file::{Section, media, people, policy, sip};
+use crate::config::machine::Machine;
+use crate::config::plan::{CallPolicy, MediaPath, Mode, Plan};
+use crate::config::{Resolved, arithmetic};
+use std::path::{Path, PathBuf};
+use toml::de::DeTable;
+
+/// More shards than this cannot be told apart in what we mint, nor fed.
+const MOST_SHARDS: usize = 256;
+
+pub(super) fn resolve(text: &str, file: &Path, data: PathBuf, machine: &Machine) -> Result<Resolved, ConfigErrors> {
+    let mut report = Report::new(file, text);
+    let (document, mistakes) = DeTable::parse_recoverable(text);
+    for mistake in &mistakes {
+        let at = mistake.span().unwrap_or(0..0);
+        let line = text
+            .get(at.start..)
+            .and_then(|rest| rest.lines().next())
+            .unwrap_or("")
+            .trim();
+        let found: String = line.chars().take(40).collect();
+        report.error(&at, "", format!("{found:?}"), format!("TOML: {}", mistake.message()));
+    }
+    if report.has_errors() {
+        // What could be read around a syntax error would only give misleading errors.
+        return Err(report.finish().err().unwrap_or(ConfigErrors(Vec::new())));
+    }
+    let plan = plan(document.get_ref(), file, data, machine, &mut report);
+    let warnings = report.finish()?;
+    Ok(Resolved { plan, warnings })
+}
+
+fn plan(document: &DeTable<'_>, file: &Path, data: PathBuf, machine: &Machine, report: &mut Report) -> Plan {
+    let mut root = Section::root(document);
+    let signalling = sip::read(root.section("sip", report), report);
+    let audio = media::read(root.section("media", report), &signalling.sip.listeners, report);
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let http = policy::http(root.section("http", report), folder, &data, report);
+    let shards = shards(root.section("shards", report), machine, report);
+    let (limits, calls_at) = policy::limits(root.section("limits", report), report);
+    let registrar = policy::registrar(root.section("registrar", report), report);
+    let local = policy::local(root.section("local", report), report);
+    let users = people::users(root.sections("user", report), report);
+    let trunks = people::trunks(root.sections("trunk", report), report);
+    let routes = policy::routes(root.sections("route", report), &trunks, report);
+    let emergency = policy::emergency(root.section("emergency", report), &trunks, report);
+    let services = policy::services(root.section("services", report), report);
+    let mut testing = root.section("testing", report);
+    let fault_injection = testing.boolean("fault_injection", false, report);
+    testing.finish(report);
+    root.finish(report);
+    let mut plan = Plan {
+        sip: signalling.sip,
+        media: audio.media,
+        http,
+        shards,
+        limits,
+        registrar,
+        local,
+        users,
+        trunks,
+        routes,
+        emergency,
+        services,
+        data,
+        demonstration: false,
+        fault_injection,
+    };
+    spread_media(&mut plan);
+    check_ports(&plan, &audio.ports_at, report);
+    check_families(&plan, &signalling.listeners_at, &audio.address_at, report);
+    check_numbers(&plan, report);
+    lower_calls(&mut plan, calls_at.as_ref(), &audio.ports_at, report);
+    plan
+}
+
+fn shards(mut section: Section<'_>, machine: &Machine, report: &mut Report) -> usize {
+    let item = section.take("count");
+    let count = item.as_ref().and_then(|item| item.integer((1, MOST_SHARDS), report));
+    if let (Some(item), Some(count)) = (item, count)
+        && count > machine.cores
+    {
+        let cores = machine.cores;
+        report.warn(
+            &item.at,
+            format!("shards.count: {count} shards share {cores} cores; a shard wants a core of its own"),
+        );
+    }
+    section.finish(report);
+    count.unwrap_or(machine.cores).clamp(1, MOST_SHARDS)
+}
+
+/// Addresses that only a listener names are bound like the others. Listeners that name none then
+/// get those of `[media]`, and not the others' too.
+fn spread_media(plan: &mut Plan) {
+    let common = plan.media.addresses.clone();
+    let own: Vec<_> = plan
+        .sip
+        .listeners
+        .iter()
+        .flat_map(|listener| listener.media.clone())
+        .collect();
+    for address in own {
+        if !plan.media.addresses.contains(&address) {
+            plan.media.addresses.push(address);
+            plan.media.advertised.push(address);
+        }
+    }
+    if plan.media.addresses.len() > common.len() {
+        plan.sip
+            .listeners
+            .iter_mut()
+            .filter(|listener| listener.media.is_empty())
+            .for_each(|listener| {
+                listener.media.clone_from(&common);
+            });
+    }
+}
+
+/// Each shard needs at least one relayed call's ports on each address, and no listener among them.
+fn check_ports(plan: &Plan, at: &Span, report: &mut Report) {
+    let (first, last) = plan.media.ports;
+    let shown = format!("\"{first}-{last}\"");
+    let least = arithmetic::PORTS_A_CALL * plan.shards;
+    if arithmetic::ports_a_shard(plan) < arithmetic::PORTS_A_CALL {
+        let expected = format!("at least {least} ports for {} shards: 4 a relayed call", plan.shards);
+        report.error(at, "media.ports", shown.clone(), expected);
+    }
+    for listener in &plan.sip.listeners {
+        let address = listener.address;
+        let udp = listener.transport == crate::protocol::Transport::Udp;
+        let same_host = address.ip().is_unspecified() || plan.media.addresses.contains(&address.ip());
+        if udp && same_host && (first..=last).contains(&address.port()) {
+            let expected = format!("a range without the port of the listener udp:{address}");
+            report.error(at, "media.ports", shown.clone(), expected);
+        }
+    }
+}
+
+fn check_families(plan: &Plan, listeners_at: &[Span], media_at: &Span, report: &mut Report) {
+    for (listener, at) in plan.sip.listeners.iter().zip(listeners_at) {
+        let media = if listener.media.is_empty() {
+            &plan.media.addresses
+        } else {
+            &listener.media
+        };
+        let v4 = listener.address.is_ipv4();
+        if !media.is_empty() && !media.iter().any(|ip| ip.is_ipv4() == v4) {
+            let family = if v4 { "IPv4" } else { "IPv6" };
+            let line = report.line(media_at);
+            let text = format!(
+                "sip.listen: {} has no media address of its family: add an {family} address to media.address (line {line})",
+                listener.address
+            );
+            report.warn(at, text);
+        }
+    }
+}
+
+/// Numbers that have two meanings.
+fn check_numbers(plan: &Plan, report: &mut Report) {
+    let services = [
+        ("services.echo", &plan.services.echo),
+        ("services.music", &plan.services.music),
+    ];
+    for (key, number) in services {
+        let Some(number) = number else { continue };
+        if plan.users.iter().any(|user| user.name == *number) {
+            report.error(
+                &(0..0),
+                key,
+                format!("{number:?}, also a user"),
+                "a number that is no user's",
+            );
+        }
+        if plan.emergency.numbers.contains(number) {
+            report.error(
+                &(0..0),
+                key,
+                format!("{number:?}, also an emergency number"),
+                "another number",
+            );
+        }
+    }
+    if let Some(user) = plan
+        .users
+        .iter()
+        .find(|user| plan.emergency.numbers.contains(&user.name))
+    {
+        let expected = "a name that is no emergency number ([emergency] numbers)";
+        report.error(&(0..0), "user.name", format!("{:?}", user.name), expected);
+    }
+}
+
+/// A limit that the ports cannot carry is lowered when every call is relayed; otherwise the direct
+/// ones may reach it, and it stays.
+fn lower_calls(plan: &mut Plan, calls_at: Option<&Span>, ports_at: &Span, report: &mut Report) {
+    let most = arithmetic::relayed_calls(plan);
+    let wanted = plan.limits.calls;
+    if report.has_errors() || most >= u64::from(wanted) || !any_relayed(plan) {
+        return;
+    }
+    let all_relayed = relays(&plan.local) && plan.routes.iter().all(|route| relays(&route.policy));
+    if all_relayed {
+        plan.limits.calls = u32::try_from(most).unwrap_or(u32::MAX).max(1);
+    }
+    // Without a wish of the operator's there is nothing to warn of: the start prints the sum.
+    let Some(at) = calls_at else { return };
+    let needed = u64::from(wanted) * arithmetic::PORTS_A_CALL as u64;
+    let (first, last) = plan.media.ports;
+    let done = if all_relayed {
+        "lowered to"
+    } else {
+        "relayed calls end at"
+    };
+    report.warn(
+        at,
+        format!(
+            "limits.calls: {wanted} relayed calls need {needed} ports, media.ports (line {}) has {first}-{last} on {} address(es): \
+             {done} {most}. To raise it, widen media.ports or list more addresses in media.address",
+            report.line(ports_at),
+            plan.media.addresses.len(),
+        ),
+    );
+}
+
+pub(super) fn any_relayed(plan: &Plan) -> bool {
+    relays(&plan.local) || plan.routes.iter().any(|route| relays(&route.policy))
+}
+
+fn relays(policy: &CallPolicy) -> bool {
+    policy.mode == Mode::B2bua && policy.media == MediaPath::Relay
+}

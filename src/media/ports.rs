@@ -1,0 +1,461 @@
+//! The allocator of port pairs, and which ports the whole process has open.
+
+use super::types::{MediaCounters, MediaError};
+use shards::{MediaSlice, OpenError, Slot, Time};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A shard's port pairs: even for RTP, the next for RTCP (RFC 3550 section 11). Released pairs
+/// rest, so that late packets of an old call cannot meet a new one; rested pairs are used before
+/// fresh ones, so that the number of open sockets follows the load.
+pub struct Ports {
+    slice: MediaSlice,
+    rows: Vec<Row>,
+    quarantine: Duration,
+    own: Arc<OwnSockets>,
+}
+
+/// The pairs of one address, by index.
+struct Row {
+    /// Never used: `fresh_left` pairs from `fresh_next` on, around the end.
+    fresh_next: u32,
+    fresh_left: u32,
+    /// Used before, free.
+    ready: VecDeque<u32>,
+    /// Released at that time, oldest first.
+    resting: VecDeque<(Time, u32)>,
+    /// Somebody else had the port at that time, oldest first.
+    barred: VecDeque<(Time, u32)>,
+}
+
+/// How a pair is to be taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// On one of these addresses, in order of preference.
+    pub addresses: &'a [IpAddr],
+    /// Preferably of this family: true is IPv6.
+    pub v6: Option<bool>,
+    /// Whether the RTCP port is needed.
+    pub rtcp: bool,
+}
+
+impl Ports {
+    /// All free. `first` chooses where to begin, so that ports cannot be foreseen after a restart.
+    #[must_use]
+    pub fn new(slice: MediaSlice, quarantine: Duration, own: Arc<OwnSockets>, first: u32) -> Self {
+        let pairs = slice.ports / 2;
+        let row = || Row {
+            fresh_next: first.checked_rem(pairs).unwrap_or(0),
+            fresh_left: pairs,
+            ready: VecDeque::new(),
+            resting: VecDeque::new(),
+            barred: VecDeque::new(),
+        };
+        let rows = slice.addresses.iter().map(|_| row()).collect();
+        Self {
+            slice,
+            rows,
+            quarantine,
+            own,
+        }
+    }
+
+    /// Takes and opens a pair; returns its even slot.
+    /// # Errors
+    /// [`MediaError::Exhausted`]: no pair is free on the wanted addresses, many in a row belong to
+    /// somebody else, or the machine has no more descriptors. All is given back then.
+    pub fn take(
+        &mut self,
+        now: Time,
+        open: &mut dyn FnMut(Slot) -> Result<(), OpenError>,
+        wanted: Wanted<'_>,
+        counters: &mut MediaCounters,
+    ) -> Result<Slot, MediaError> {
+        self.refresh(now);
+        let taken = self.take_open(now, open, wanted, counters);
+        self.gauge(counters);
+        taken
+    }
+
+    /// Opens the RTCP port of a pair that was taken without.
+    /// # Errors
+    /// [`MediaError::Exhausted`] when it cannot be had.
+    pub fn open_rtcp(&self, open: &mut dyn FnMut(Slot) -> Result<(), OpenError>, slot: Slot) -> Result<(), MediaError> {
+        self.open(open, Slot(slot.0 | 1)).map_err(|_| MediaError::Exhausted)
+    }
+
+    /// A pair that was never shown to anybody is free at once.
+    pub fn give_back(&mut self, slot: Slot, counters: &mut MediaCounters) {
+        if let Some((row, pair)) = self.row(slot) {
+            row.ready.push_front(pair);
+        }
+        self.gauge(counters);
+    }
+
+    /// A pair goes to rest.
+    pub fn rest(&mut self, now: Time, slot: Slot, counters: &mut MediaCounters) {
+        if let Some((row, pair)) = self.row(slot) {
+            row.resting.push_back((now, pair));
+        }
+        self.gauge(counters);
+    }
+
+    /// Rested pairs become free; pairs that somebody else had are tried again after ten minutes.
+    pub fn expire(&mut self, now: Time, counters: &mut MediaCounters) {
+        self.refresh(now);
+        self.gauge(counters);
+    }
+
+    /// Whether any pair rests.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.rows
+            .iter()
+            .any(|row| !row.resting.is_empty() || !row.barred.is_empty())
+    }
+
+    /// The bound address of a slot.
+    #[must_use]
+    pub fn address(&self, slot: Slot) -> Option<SocketAddr> {
+        self.slice.address(slot)
+    }
+
+    /// Whether an address is a media socket of this process.
+    #[must_use]
+    pub fn is_own(&self, address: SocketAddr) -> bool {
+        self.own.contains(address)
+    }
+
+    fn take_open(
+        &mut self,
+        now: Time,
+        open: &mut dyn FnMut(Slot) -> Result<(), OpenError>,
+        wanted: Wanted<'_>,
+        counters: &mut MediaCounters,
+    ) -> Result<Slot, MediaError> {
+        for _ in 0..TRIES {
+            let (at, pair) = self.next(wanted).ok_or(MediaError::Exhausted)?;
+            let slot = Slot(at as u32 * self.slice.ports + pair * 2);
+            let mut opened = self.open(open, slot);
+            if opened.is_ok() && wanted.rtcp {
+                opened = self.open(open, Slot(slot.0 | 1));
+            }
+            let Some(row) = self.rows.get_mut(at) else { break };
+            match opened {
+                Ok(()) => return Ok(slot),
+                Err(OpenError::InUse) => {
+                    counters.ports_in_use += 1;
+                    row.barred.push_back((now, pair));
+                }
+                Err(OpenError::Exhausted) => {
+                    row.ready.push_front(pair);
+                    break;
+                }
+            }
+        }
+        Err(MediaError::Exhausted)
+    }
+
+    fn open(&self, open: &mut dyn FnMut(Slot) -> Result<(), OpenError>, slot: Slot) -> Result<(), OpenError> {
+        open(slot)?;
+        if let Some(address) = self.address(slot) {
+            self.own.opened(address);
+        }
+        Ok(())
+    }
+
+    /// The next free pair: its row and index.
+    fn next(&mut self, wanted: Wanted<'_>) -> Option<(usize, u32)> {
+        let pairs = self.slice.ports / 2;
+        let fits = |ip: &&IpAddr, family: bool| wanted.v6.is_none_or(|v6| (ip.is_ipv6() == v6) == family);
+        let same = wanted.addresses.iter().filter(|ip| fits(ip, true));
+        let other = wanted
+            .addresses
+            .iter()
+            .filter(|ip| wanted.v6.is_some() && fits(ip, false));
+        for ip in same.chain(other) {
+            let Some(at) = self.slice.addresses.iter().position(|bound| bound == ip) else {
+                continue;
+            };
+            let pair = self.rows.get_mut(at).and_then(|row| row.next(pairs));
+            if let Some(pair) = pair {
+                return Some((at, pair));
+            }
+        }
+        None
+    }
+
+    fn row(&mut self, slot: Slot) -> Option<(&mut Row, u32)> {
+        debug_assert!(slot.0.is_multiple_of(2), "a pair is named by its even slot");
+        let ports = self.slice.ports;
+        let row = self.rows.get_mut(slot.0.checked_div(ports)? as usize)?;
+        Some((row, slot.0 % ports / 2))
+    }
+
+    fn refresh(&mut self, now: Time) {
+        for row in &mut self.rows {
+            while let Some(&(since, pair)) = row.resting.front()
+                && now >= since + self.quarantine
+            {
+                row.resting.pop_front();
+                row.ready.push_back(pair);
+            }
+            while let Some(&(since, pair)) = row.barred.front()
+                && now >= since + BARRED
+            {
+                row.barred.pop_front();
+                row.ready.push_back(pair);
+            }
+        }
+    }
+
+    fn gauge(&self, counters: &mut MediaCounters) {
+        let count = |of: fn(&Row) -> usize| self.rows.iter().map(|row| of(row) as u64 * 2).sum::<u64>();
+        let barred = count(|row| row.barred.len());
+        counters.ports_free = count(|row| row.ready.len() + row.fresh_left as usize);
+        counters.ports_quarantined = count(|row| row.resting.len());
+        let total = u64::from(self.slice.ports / 2) * 2 * self.rows.len() as u64;
+        counters.ports_used = total.saturating_sub(counters.ports_free + counters.ports_quarantined + barred);
+    }
+}
+
+impl Row {
+    fn next(&mut self, pairs: u32) -> Option<u32> {
+        if let Some(pair) = self.ready.pop_front() {
+            return Some(pair);
+        }
+        self.fresh_left = self.fresh_left.checked_sub(1)?;
+        let pair = self.fresh_next;
+        self.fresh_next = (pair + 1) % pairs;
+        Some(pair)
+    }
+}
+
+/// Pairs tried for one request before it is refused; bounds the time of one call set-up.
+const TRIES: usize = 64;
+/// How long a port that somebody else has is left alone.
+const BARRED: Duration = Duration::from_secs(600);
+
+/// Which media ports this process has ever opened: a bit for each port of each address. Shared by
+/// all shards and touched at call set-up only. A phone on this machine may well use a port of the
+/// configured range that we have not opened, so the range alone does not tell.
+#[derive(Debug)]
+pub struct OwnSockets {
+    /// Bound and advertised address of each row.
+    rows: Vec<(IpAddr, IpAddr)>,
+    first: u16,
+    per_row: usize,
+    bits: Vec<AtomicU64>,
+}
+
+impl OwnSockets {
+    /// None open yet. `addresses` are all bound media addresses of the process, each with what
+    /// the outside sees instead; `ports` is the whole range over all shards.
+    #[must_use]
+    pub fn new(addresses: &[(IpAddr, IpAddr)], ports: (u16, u16)) -> Self {
+        let per_row = usize::from(ports.1.saturating_sub(ports.0)) / 64 + 1;
+        let mut bits = Vec::new();
+        bits.resize_with(per_row * addresses.len(), AtomicU64::default);
+        Self {
+            rows: addresses.to_vec(),
+            first: ports.0,
+            per_row,
+            bits,
+        }
+    }
+
+    /// Whether `address` is a media socket of ours, as bound or as advertised.
+    #[must_use]
+    pub fn contains(&self, address: SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        let on = |row: usize| {
+            self.bit(row, address.port())
+                .is_some_and(|(word, mask)| word.load(Ordering::Relaxed) & mask != 0)
+        };
+        self.rows
+            .iter()
+            .enumerate()
+            .any(|(row, &(bound, shown))| (bound == ip || shown == ip) && on(row))
+    }
+
+    /// Marks the bound `address` as open.
+    pub fn opened(&self, address: SocketAddr) {
+        for (row, &(bound, _)) in self.rows.iter().enumerate() {
+            if bound == address.ip()
+                && let Some((word, mask)) = self.bit(row, address.port())
+            {
+                word.fetch_or(mask, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn bit(&self, row: usize, port: u16) -> Option<(&AtomicU64, u64)> {
+        let at = usize::from(port.checked_sub(self.first)?);
+        if at / 64 >= self.per_row {
+            return None;
+        }
+        Some((self.bits.get(row * self.per_row + at / 64)?, 1 << (at % 64)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const SECOND: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+
+    fn ports(addresses: &[IpAddr], count: u32) -> Ports {
+        let slice = MediaSlice {
+            addresses: addresses.to_vec(),
+            first: 20_000,
+            ports: count,
+        };
+        let shown: Vec<_> = addresses.iter().map(|&ip| (ip, ip)).collect();
+        Ports::new(
+            slice,
+            Duration::from_secs(5),
+            Arc::new(OwnSockets::new(&shown, (20_000, 20_999))),
+            3,
+        )
+    }
+
+    fn wanted(addresses: &[IpAddr]) -> Wanted<'_> {
+        Wanted {
+            addresses,
+            v6: None,
+            rtcp: true,
+        }
+    }
+
+    #[test]
+    fn pairs_until_exhausted_then_quarantine() {
+        let mut ports = ports(&[HOME], 8);
+        let mut counters = MediaCounters::default();
+        let mut opened = Vec::new();
+        let mut open = |slot: Slot| {
+            opened.push(slot.0);
+            Ok(())
+        };
+        let at = Time::from_millis;
+        let taken: Vec<_> = (0..4)
+            .map(|_| ports.take(at(0), &mut open, wanted(&[HOME]), &mut counters).unwrap().0)
+            .collect();
+        assert_eq!(taken, [6, 0, 2, 4], "from the given start, around the end");
+        assert_eq!(
+            ports.take(at(0), &mut open, wanted(&[HOME]), &mut counters),
+            Err(MediaError::Exhausted)
+        );
+        assert_eq!((counters.ports_used, counters.ports_free), (8, 0));
+        ports.rest(at(1000), Slot(2), &mut counters);
+        ports.rest(at(2000), Slot(0), &mut counters);
+        assert_eq!((counters.ports_used, counters.ports_quarantined), (4, 4));
+        assert!(ports.take(at(5999), &mut open, wanted(&[HOME]), &mut counters).is_err());
+        assert_eq!(
+            ports.take(at(7000), &mut open, wanted(&[HOME]), &mut counters),
+            Ok(Slot(2))
+        );
+        assert_eq!(
+            ports.take(at(7000), &mut open, wanted(&[HOME]), &mut counters),
+            Ok(Slot(0))
+        );
+        assert_eq!(opened[..4], [6, 7, 0, 1]);
+        assert!(ports.is_own("127.0.0.1:20007".parse().unwrap()));
+    }
+
+    #[test]
+    fn foreign_ports_are_skipped_and_tried_again_much_later() {
+        let mut ports = ports(&[HOME], 8);
+        let mut counters = MediaCounters::default();
+        let mut open = |slot: Slot| {
+            if slot.0 == 6 || slot.0 == 1 {
+                Err(OpenError::InUse)
+            } else {
+                Ok(())
+            }
+        };
+        let slot = ports
+            .take(Time::ZERO, &mut open, wanted(&[HOME]), &mut counters)
+            .unwrap();
+        assert_eq!((slot, counters.ports_in_use), (Slot(2), 2));
+        ports
+            .take(Time::ZERO, &mut open, wanted(&[HOME]), &mut counters)
+            .unwrap();
+        assert!(
+            ports
+                .take(Time::ZERO, &mut open, wanted(&[HOME]), &mut counters)
+                .is_err()
+        );
+        let later = Time::from_millis(601_000);
+        let slot = ports
+            .take(later, &mut |_| Ok(()), wanted(&[HOME]), &mut counters)
+            .unwrap();
+        assert_eq!(slot, Slot(6));
+    }
+
+    #[test]
+    fn no_descriptors_gives_the_pair_back() {
+        let mut ports = ports(&[HOME], 8);
+        let mut counters = MediaCounters::default();
+        let mut open = |slot: Slot| {
+            if slot.0 % 2 == 1 {
+                Err(OpenError::Exhausted)
+            } else {
+                Ok(())
+            }
+        };
+        assert!(
+            ports
+                .take(Time::ZERO, &mut open, wanted(&[HOME]), &mut counters)
+                .is_err()
+        );
+        assert_eq!((counters.ports_free, counters.ports_used), (8, 0));
+    }
+
+    #[test]
+    fn addresses_and_families() {
+        let mut ports = ports(&[HOME, SECOND], 4);
+        let mut counters = MediaCounters::default();
+        let mut take = |addresses: &[IpAddr], v6| {
+            ports.take(
+                Time::ZERO,
+                &mut |_| Ok(()),
+                Wanted {
+                    addresses,
+                    v6,
+                    rtcp: false,
+                },
+                &mut counters,
+            )
+        };
+        assert!(take(&[SECOND], None).unwrap().0 >= 4);
+        assert!(take(&[HOME, SECOND], Some(true)).unwrap().0 >= 4);
+        assert!(
+            take(&[HOME, SECOND], Some(true)).unwrap().0 < 4,
+            "the other family when one is used up"
+        );
+        assert_eq!(take(&[SECOND], None), Err(MediaError::Exhausted));
+        assert_eq!(take(&["9.9.9.9".parse().unwrap()], None), Err(MediaError::Exhausted));
+    }
+
+    #[test]
+    fn own_sockets() {
+        let shown: IpAddr = "198.51.100.1".parse().unwrap();
+        let own = OwnSockets::new(&[(HOME, shown)], (20_000, 20_099));
+        own.opened("127.0.0.1:20099".parse().unwrap());
+        for (address, ours) in [
+            ("127.0.0.1:20099", true),
+            ("198.51.100.1:20099", true),
+            ("[::ffff:127.0.0.1]:20099", true),
+            ("127.0.0.1:20098", false),
+            ("127.0.0.2:20099", false),
+            ("127.0.0.1:19999", false),
+            ("127.0.0.1:65535", false),
+        ] {
+            assert_eq!(own.contains(address.parse().unwrap()), ours, "{address}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The branch that we mint: RFC 3261's magic cookie, then home shard, slot and random, so that
+//! a response finds its shard and its transaction without a look-up, and nobody can guess it.
+
+use shards::ShardId;
+use std::ops::Deref;
+
+/// What a branch of RFC 3261 starts with (section 8.1.1.7).
+pub(super) const COOKIE: &[u8] = b"z9hG4bK";
+/// Cookie, mark, shard (4 hex digits), slot (8), random (16).
+const LENGTH: usize = COOKIE.len() + MARK.len() + 28;
+/// Marks a branch as one of our form.
+const MARK: &[u8] = b"-r";
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// The text of a branch parameter, at most 40 octets. Reads as octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Branch {
+    text: [u8; LENGTH],
+}
+
+/// What a branch of our form says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub(super) shard: ShardId,
+    pub(super) slot: u32,
+    pub(super) random: u64,
+}
+
+impl Branch {
+    pub(super) fn new(parts: Parts) -> Self {
+        let mut text = [0; LENGTH];
+        let digits = hex::<4>(u64::from(parts.shard))
+            .into_iter()
+            .chain(hex::<8>(u64::from(parts.slot)));
+        let octets = COOKIE
+            .iter()
+            .chain(MARK)
+            .copied()
+            .chain(digits)
+            .chain(hex::<16>(parts.random));
+        for (place, octet) in text.iter_mut().zip(octets) {
+            *place = octet;
+        }
+        Self { text }
+    }
+}
+
+impl Deref for Branch {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// Reads a branch; `None` when it is not exactly of our form. One value has one text, so equal
+/// parts mean equal branches.
+pub(super) fn parse(branch: &[u8]) -> Option<Parts> {
+    let digits = branch.strip_prefix(COOKIE)?.strip_prefix(MARK)?;
+    if digits.len() != 28 {
+        return None;
+    }
+    Some(Parts {
+        shard: u16::try_from(number(digits.get(..4)?)?).ok()?,
+        slot: u32::try_from(number(digits.get(4..12)?)?).ok()?,
+        random: number(digits.get(12..)?)?,
+    })
+}
+
+fn hex<const N: usize>(value: u64) -> [u8; N] {
+    std::array::from_fn(|i| DIGITS[(value >> (4 * (N - 1 - i)) & 15) as usize])
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |value: u64, digit| {
+        let nibble = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some((value << 4) | u64::from(nibble))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        for parts in [
+            Parts {
+                shard: 0,
+                slot: 0,
+                random: 0,
+            },
+            Parts {
+                shard: u16::MAX,
+                slot: u32::MAX,
+                random: u64::MAX,
+            },
+            Parts {
+                shard: 3,
+                slot: 0x1234,
+                random: 0xfedc_ba98_7654_3210,
+            },
+        ] {
+            let branch = Branch::new(parts);
+            assert!(branch.len() <= 40 && branch.starts_with(COOKIE));
+            assert_eq!(parse(&branch), Some(parts));
+        }
+    }
+
+    #[test]
+    fn others_are_not_ours() {
+        let ours = Branch::new(Parts {
+            shard: 1,
+            slot: 2,
+            random: 0xabc,
+        })
+        .to_vec();
+        let longer = [&ours[..], b"0"].concat();
+        let upper = ours.to_ascii_uppercase();
+        for other in [
+            &b""[..],
+            b"z9hG4bK",
+            b"z9hG4bK-r",
+            b"z9hG4bK776asdhds",
+            &ours[..30],
+            &longer,
+            &upper,
+        ] {
+            assert_eq!(parse(other), None, "{}", String::from_utf8_lossy(other));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Pools: limits, sizes, and that everything comes back.
+
+use super::*;
+use shards::Buf;
+
+#[test]
+fn full_and_not_any_more() {
+    let mut world = World::with_limit(2);
+    let id = world.accept(&request("BYE", "z9hG4bK1", "h"), Transport::Tcp);
+    let (minted, _) = world.layer.mint().expect("room");
+    assert_eq!(world.layer.mint().err(), Some(Full));
+    let text = request("BYE", "z9hG4bK2", "h");
+    assert_eq!(world.receive(&text), Incoming::New);
+    let refused = world.read(&text, |world, bye| {
+        world.layer.server(Time::ZERO, bye, &path(Transport::Udp), USER)
+    });
+    assert_eq!(refused, Err(Full));
+    world.layer.release(minted);
+    assert_eq!(world.layer.counts(), (1, 0));
+    assert!(world.layer.mint().is_ok());
+    world.respond(id, 200);
+    assert!(world.layer.mint().is_ok() && world.layer.mint().is_err());
+}
+
+/// A CANCEL finds room although the pool is full: it is what empties it.
+#[test]
+fn cancel_beyond_the_limit() {
+    let mut world = World::with_limit(1);
+    let call = world.call("INVITE", Transport::Udp);
+    world.answer(&call, 180);
+    world.layer.cancel(&mut world.wire, call.id, None);
+    assert_eq!(world.times("CANCEL"), [0]);
+}
+
+#[test]
+fn ten_thousand_come_and_go_without_growth() {
+    let mut world = World::new();
+    let mut most = None;
+    for round in 0..3 {
+        for number in 0..2500 {
+            let branch = format!("z9hG4bK{round}-{number}");
+            let invite = world.accept(&request("INVITE", &branch, "h"), Transport::Udp);
+            let call = world.call("INVITE", Transport::Udp);
+            let bye = world.accept(&request("BYE", &branch, "h"), Transport::Udp);
+            let options = world.call("OPTIONS", Transport::Udp);
+            world.respond(invite, if number % 2 == 0 { 200 } else { 486 });
+            world.answer(&call, if number % 3 == 0 { 200 } else { 486 });
+            world.respond(bye, 200);
+            if number % 5 != 0 {
+                world.answer(&options, 200);
+            }
+        }
+        assert_eq!(world.layer.counts(), (5000, 5000));
+        world.run_to((round + 1) * 100_000);
+        assert_eq!(
+            (world.layer.counts(), world.layer.index.len(), world.layer.deadline()),
+            ((0, 0), 0, None)
+        );
+        world.wire.sent.clear();
+        let places = (
+            world.layer.servers.places(),
+            world.layer.clients.places(),
+            world.layer.index.num_buckets(),
+        );
+        assert_eq!(*most.get_or_insert(places), places);
+    }
+}
+
+/// What one transaction takes beside its octets.
+#[test]
+fn entries_are_small() {
+    assert!(
+        size_of::<Server>() - 2 * size_of::<Buf>() <= 160,
+        "{}",
+        size_of::<Server>()
+    );
+    assert!(size_of::<Client>() - size_of::<Buf>() <= 144, "{}", size_of::<Client>());
+    assert!(size_of::<Server>() < 200 && size_of::<Client>() < 200);
+}
+
+/// What lingers after the end holds no octets that the RFC does not need.
+#[test]
+fn lingering_entries_hold_little() {
+    let mut world = World::new();
+    let accepted = world.accept(&request("INVITE", "z9hG4bKa", "h"), Transport::Udp);
+    world.respond(accepted, 180);
+    world.respond(accepted, 200);
+    let call = world.call("INVITE", Transport::Udp);
+    world.answer(&call, 200);
+    let options = world.call("OPTIONS", Transport::Udp);
+    world.answer(&options, 200);
+    assert_eq!(world.layer.servers.at(accepted.index).map(Server::octets), Some(0));
+    for id in [call.id, options.id] {
+        assert_eq!(world.layer.clients.at(id.index).map(Client::octets), Some(0));
+    }
+}

@@ -1,0 +1,98 @@
+//! The top floor: from a plan to a running process, and its orderly end.
+
+mod backend;
+mod launch;
+mod logging;
+mod signals;
+mod store;
+
+use crate::cli::{self, RunArgs};
+use crate::ops::http;
+use crate::store::load_or_make_token;
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// The body of `ringfort run`.
+pub fn run(args: RunArgs) -> ExitCode {
+    logging::start();
+    match serve(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            tell(&stop.sentence);
+            stop.code
+        }
+    }
+}
+
+/// Why the process cannot go on: one sentence for people, and the exit code.
+struct Stop {
+    sentence: String,
+    code: ExitCode,
+}
+
+impl Stop {
+    fn new(sentence: impl Into<String>) -> Self {
+        Self { sentence: sentence.into(), code: ExitCode::FAILURE }
+    }
+}
+
+fn serve(args: &RunArgs) -> Result<(), Stop> {
+    let prepared = cli::prepare(args).map_err(|refusal| Stop { sentence: refusal.to_string(), code: refusal.exit_code() })?;
+    for warning in &prepared.warnings {
+        tracing::warn!("{warning}");
+    }
+    for line in prepared.plan.arithmetic() {
+        tracing::info!("{line}");
+    }
+    // Before the shards, so that an address in use is said before anything else has begun.
+    let web = match prepared.plan.http.listen {
+        Some(address) => Some(TcpListener::bind(address).map_err(|error| {
+            Stop::new(format!("http.listen: cannot listen on {address}: {error}; choose another address in [http] listen, or end the process that has it"))
+        })?),
+        None => None,
+    };
+    let store = Arc::new(prepared.store);
+    let running = launch::launch(prepared.plan, &store)?;
+    for line in running.cluster.handle().describe() {
+        tracing::info!("{line}");
+    }
+    let backend = Arc::new(backend::ShardBackend::new(&running, args.clone()));
+    let mut http_text = String::from("-");
+    let server = match web {
+        Some(listener) => {
+            let address = listener.local_addr().map_err(|error| Stop::new(error.to_string()))?;
+            http_text = address.to_string();
+            let file = &running.site.plan.http.token_file;
+            let token = load_or_make_token(file).map_err(|error| Stop::new(error.to_string()))?;
+            tracing::info!("web interface: http://{address}/?token={token} (the token is in {})", file.display());
+            let mut options = http::Options::new(token);
+            options.names = running.site.plan.sip.domains.clone();
+            let server = http::serve(listener, backend.clone(), options).map_err(|error| Stop::new(format!("cannot start the web interface: {error}")))?;
+            Some(server)
+        }
+        None => None,
+    };
+    announce(&running, &http_text);
+    signals::wait(&backend, &running);
+    drop(server);
+    running.cluster.stop();
+    store.close();
+    Ok(())
+}
+
+/// The one line on stdout, once every listener is bound, and systemd's notification.
+#[expect(clippy::print_stdout, reason = "the ready line is what scripts wait for")]
+fn announce(running: &launch::Running, http: &str) {
+    let site = &running.site;
+    let sip: Vec<String> = site.listeners.iter().map(|listener| format!("{}:{}", listener.transport.param(), listener.address)).collect();
+    println!("ready sip={} http={http} shards={}", sip.join(","), site.plan.shards);
+    // Not under systemd this does nothing.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+}
+
+/// A sentence on stderr, whatever the log level is.
+fn tell(sentence: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "ringfort: {sentence}");
+}

@@ -1,0 +1,161 @@
+//! What falls due in a call: no answer, a 200 without ACK, sessions that nobody refreshed
+//! (RFC 4028), the longest call.
+
+use super::{B2bua, State};
+use crate::media::Side;
+use crate::ops::stats::CallResult;
+use crate::protocol::sip::dialog::session_timer::{self, Due, Policy, SessionTimer};
+use crate::protocol::sip::{Message, Method, Name};
+use crate::switch::core::Turn;
+use crate::switch::site::Site;
+use crate::switch::slab::Handle;
+use shards::Time;
+
+impl B2bua {
+    /// When [`B2bua::expire`] wants to be called.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Arms the call's one timer for what falls due first.
+    pub(super) fn schedule(&mut self, at: Handle) {
+        let Some(call) = self.calls.get_mut(at) else { return };
+        let due = call.next_due();
+        if due < call.armed {
+            call.armed = due;
+            self.timers.insert(due, at);
+        }
+    }
+
+    /// Everything that is due.
+    pub fn expire(&mut self, turn: &mut Turn<'_, '_>) {
+        while let Some(at) = self.timers.pop(turn.cx.now) {
+            let Some(call) = self.calls.get_mut(at) else { continue };
+            if call.armed > turn.cx.now {
+                continue;
+            }
+            call.armed = Time::FAR;
+            self.due(turn, at);
+            self.schedule(at);
+        }
+    }
+
+    fn due(&mut self, turn: &mut Turn<'_, '_>, at: Handle) {
+        let now = turn.cx.now;
+        let Some(call) = self.calls.get_mut(at) else { return };
+        match call.state {
+            State::Over => return,
+            State::Opening if call.ring_until <= now => {
+                // As Timer C of a proxy: nobody answered.
+                return self.abandon(turn, at, 408, CallResult::NoAnswer);
+            }
+            State::Opening => return,
+            State::Answered => {}
+        }
+        if let Some(pending) = &mut call.unacknowledged
+            && pending.next <= now
+        {
+            if pending.until <= now {
+                // RFC 3261 section 13.3.1.4: no ACK; the dialog is confirmed, but it has to end.
+                return self.hang_up(turn, at, None, CallResult::Failed);
+            }
+            let t2 = turn.core.site.plan.sip.timers.t2;
+            pending.interval = (pending.interval * 2).min(t2);
+            pending.next = (now + pending.interval).min(pending.until);
+            turn.respond_octets(pending.server, Method::Invite, 200, &pending.octets);
+        }
+        if call.life_until <= now {
+            return self.hang_up(turn, at, None, CallResult::Expired);
+        }
+        for side in [Side::A, Side::B] {
+            self.session_due(turn, at, side);
+        }
+    }
+
+    /// RFC 4028 section 10: refresh when that is ours to do, else end a session that nobody refreshed.
+    fn session_due(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side) {
+        let Some(call) = self.calls.get_mut(at) else { return };
+        let leg = call.leg(side);
+        let Some(session) = leg.session else { return };
+        let (due, what) = session.next(leg.refreshing);
+        if due > turn.cx.now {
+            return;
+        }
+        match what {
+            Due::Refresh => {
+                leg.refreshing = true;
+                self.refresh(turn, at, side, &session);
+            }
+            Due::Expired => self.hang_up(turn, at, None, CallResult::Expired),
+        }
+    }
+}
+
+impl B2bua {
+    /// The peer took our refresh: the session lives on.
+    pub(super) fn refresh_answered(&mut self, turn: &mut Turn<'_, '_>, at: Handle, response: &Message<'_>) {
+        let site = turn.core.site.clone();
+        let Some(call) = self.calls.get_mut(at) else { return };
+        for leg in [&mut call.a, &mut call.b] {
+            if leg.dialog.as_ref().is_some_and(|dialog| dialog.matches(response)) {
+                leg.session_answered(&site, turn.cx.now, response);
+            }
+        }
+        self.schedule(at);
+    }
+}
+
+impl super::Call {
+    fn next_due(&self) -> Time {
+        let mut due = Time::FAR;
+        match self.state {
+            State::Opening => due = self.ring_until,
+            State::Answered => {
+                due = due.min(self.unacknowledged.as_ref().map_or(Time::FAR, |pending| pending.next));
+                for leg in [&self.a, &self.b] {
+                    due = due.min(leg.session.map_or(Time::FAR, |session| session.next(leg.refreshing).0));
+                }
+                due = due.min(self.life_until);
+            }
+            State::Over => {}
+        }
+        due
+    }
+}
+
+/// What we offer and accept.
+pub(super) fn policy(site: &Site) -> Policy {
+    Policy { interval: site.plan.sip.session_expires, min_se: site.plan.sip.min_se }
+}
+
+impl super::leg::Leg {
+    /// As UAS: the timer of an INVITE or UPDATE (RFC 4028 section 9); false when it is too small
+    /// (422). A peer that neither knows timers nor takes UPDATE has none: media timeout and the
+    /// longest call time end such a call.
+    pub(super) fn session_asked(&mut self, site: &Site, now: Time, request: &Message<'_>) -> bool {
+        let verdict = session_timer::answer(request, policy(site));
+        let session_timer::Verdict::Agreed { expires, .. } = verdict else { return false };
+        let usable = session_timer::supports_timer(request) || self.takes_update;
+        self.session = usable.then(|| SessionTimer::of_uas(now, expires));
+        self.agreed = usable.then_some(verdict);
+        self.refreshing = false;
+        true
+    }
+
+    /// As UAC: what the 2xx says (section 7.2).
+    pub(super) fn session_answered(&mut self, site: &Site, now: Time, response: &Message<'_>) {
+        let known = response.header(Name::SessionExpires).is_some();
+        let usable = known || self.takes_update;
+        self.session = usable.then(|| SessionTimer::of_uac(now, response, policy(site)));
+        self.refreshing = false;
+    }
+
+    /// Writes the Session-Expires value of our 2xx; `None` without a timer, else whether
+    /// `Require: timer` goes with it.
+    pub(super) fn write_session(&self, out: &mut Vec<u8>) -> Option<bool> {
+        let Some(session_timer::Verdict::Agreed { expires, require }) = self.agreed else { return None };
+        expires.write(out);
+        Some(require)
+    }
+}

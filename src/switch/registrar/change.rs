@@ -1,0 +1,236 @@
+//! What one REGISTER does to an AOR's record: RFC 3261 section 10.3 steps 6 and 7, as a pure
+//! function from the old record and the request to the new record. All or nothing.
+
+use super::record::{self, Contact, FLOW, KEEP_ALIVE};
+use crate::protocol::sip::{Message, Name, NameAddr, Scheme, Uri};
+use crate::protocol::{Path, Transport};
+use crate::switch::site::Site;
+use shards::Time;
+use std::net::SocketAddr;
+
+/// Why a REGISTER is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Status code.
+    pub status: u16,
+    /// Reason phrase: says what to do.
+    pub phrase: &'static str,
+    /// A header with a number (Min-Expires, Retry-After).
+    pub header: Option<(&'static str, u32)>,
+}
+
+const fn refusal(status: u16, phrase: &'static str) -> Refusal {
+    Refusal { status, phrase, header: None }
+}
+
+/// The request and what it is judged by.
+pub struct Change<'a> {
+    /// Policy and our own addresses.
+    pub site: &'a Site,
+    /// The batch's time.
+    pub now: Time,
+    /// The REGISTER.
+    pub request: &'a Message<'a>,
+    /// Where it came from.
+    pub path: &'a Path,
+    /// The shard has no room for one more binding.
+    pub full: bool,
+}
+
+/// One Contact value of the request.
+struct Update<'a> {
+    uri: &'a [u8],
+    /// Granted seconds; 0 removes.
+    expires: u32,
+    q: u16,
+    instance: &'a [u8],
+    reg_id: u32,
+}
+
+impl Change<'_> {
+    /// Writes the new record; returns whether anything was asked to change (a request without
+    /// Contact only asks).
+    ///
+    /// # Errors
+    /// The answer to give; the old record then stays.
+    pub fn apply(&self, before: &[u8], after: &mut Vec<u8>) -> Result<bool, Refusal> {
+        let alive = |contact: &Contact<'_>| u64::from(contact.expires) > self.now.seconds();
+        let mut values = self.request.values(Name::Contact);
+        let Some(first) = values.next() else {
+            record::contacts(before).filter(alive).for_each(|contact| keep(after, &contact));
+            return Ok(false);
+        };
+        if first == b"*" {
+            // Section 10.2.2: only alone and with Expires: 0.
+            if values.next().is_some() || self.request.expires() != Some(0) {
+                return Err(refusal(400, "Contact * needs Expires: 0 and no other Contact"));
+            }
+            for contact in record::contacts(before).filter(alive) {
+                self.check_order(&contact)?;
+            }
+            return Ok(true);
+        }
+        let mut count = 0u16;
+        for value in self.request.values(Name::Contact) {
+            self.update(value)?;
+            count += 1;
+            if count > self.site.plan.limits.contacts {
+                return Err(refusal(403, "Too Many Contacts"));
+            }
+        }
+        let mut kept = 0u16;
+        for contact in record::contacts(before).filter(alive) {
+            if !self.updates().any(|update| is_same(&contact, &update)) {
+                keep(after, &contact);
+                kept += 1;
+            } else {
+                self.check_order(&contact)?;
+            }
+        }
+        for (place, update) in self.updates().enumerate() {
+            let repeated = self.updates().skip(place + 1).any(|later| later.uri == update.uri);
+            if update.expires == 0 || repeated {
+                continue;
+            }
+            let known = record::contacts(before).any(|contact| is_same(&contact, &update));
+            if !known && self.full {
+                return Err(Refusal { header: Some(("Retry-After", 30)), ..refusal(503, "Registrations At Limit") });
+            }
+            kept += 1;
+            if kept > self.site.plan.limits.contacts {
+                return Err(refusal(403, "Too Many Contacts"));
+            }
+            self.bind(after, &update)?;
+        }
+        Ok(true)
+    }
+
+    fn updates(&self) -> impl Iterator<Item = Update<'_>> {
+        self.request.values(Name::Contact).filter_map(|value| self.update(value).ok())
+    }
+
+    fn update<'v>(&self, value: &'v [u8]) -> Result<Update<'v>, Refusal> {
+        let bad = refusal(400, "Bad Contact");
+        let address = NameAddr::parse(value).map_err(|_| bad)?;
+        let uri = Uri::parse(address.uri).map_err(|_| bad)?;
+        if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
+            return Err(refusal(400, "Contact Must Be A SIP URI"));
+        }
+        let policy = &self.site.plan.registrar;
+        // A malformed expires counts as absent (section 10.3 step 7: local default).
+        let asked = address.param("expires").and_then(number).or_else(|| self.request.expires());
+        let expires = match asked {
+            None => policy.default_expires,
+            Some(0) => 0,
+            // Section 10.3: only intervals below an hour may be called too brief.
+            Some(seconds) if seconds < policy.min_expires && seconds < 3600 => {
+                return Err(Refusal { header: Some(("Min-Expires", policy.min_expires)), ..refusal(423, "Interval Too Brief") });
+            }
+            Some(seconds) => seconds.min(policy.max_expires),
+        };
+        let instance = address.param("+sip.instance").unwrap_or(b"");
+        // RFC 5626 section 6: reg-id counts only beside an instance.
+        let reg_id = address.param("reg-id").and_then(number).filter(|_| !instance.is_empty()).unwrap_or(0);
+        Ok(Update { uri: address.uri, expires, q: address.param("q").map_or(1000, thousandths), instance, reg_id })
+    }
+
+    /// Section 10.3 step 7: within one Call-ID the CSeq has to rise.
+    fn check_order(&self, contact: &Contact<'_>) -> Result<(), Refusal> {
+        if contact.call_id == self.request.call_id() && self.request.cseq().number <= contact.cseq {
+            return Err(refusal(500, "CSeq Out Of Order"));
+        }
+        Ok(())
+    }
+
+    fn bind(&self, after: &mut Vec<u8>, update: &Update<'_>) -> Result<(), Refusal> {
+        let (path, flags) = self.reach(update)?;
+        let contact = Contact {
+            uri: update.uri,
+            call_id: self.request.call_id(),
+            instance: update.instance,
+            // RFC 3327: the values in order; several lines are rare and joined by the first only.
+            route: self.request.header(Name::Path).unwrap_or(b""),
+            agent: self.request.header(Name::UserAgent).unwrap_or(b""),
+            path,
+            expires: u32::try_from(self.now.seconds() + u64::from(update.expires)).unwrap_or(u32::MAX),
+            cseq: self.request.cseq().number,
+            reg_id: update.reg_id,
+            q: update.q,
+            flags,
+        };
+        if record::push(after, &contact) { Ok(()) } else { Err(refusal(400, "Contact Too Long")) }
+    }
+
+    /// How the phone is reached: over the flow that it registered from, unless its URI shows the
+    /// very address that the REGISTER came from; then the URI's port counts.
+    fn reach(&self, update: &Update<'_>) -> Result<(Path, u8), Refusal> {
+        let flow = (*self.path, FLOW);
+        if self.path.transport.is_reliable() || self.request.header(Name::Path).is_some() {
+            return Ok(flow);
+        }
+        let uri = Uri::parse(update.uri).map_err(|_| refusal(400, "Bad Contact"))?;
+        if update.reg_id == 0
+            && let Some(ip) = uri.host_ip()
+            && ip == self.path.peer.ip()
+        {
+            let transport = match uri.param("transport") {
+                Some(text) if text.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
+                _ => Transport::Udp,
+            };
+            let peer = SocketAddr::new(ip, uri.port.unwrap_or(5060));
+            if self.site.is_own_address(peer) {
+                return Err(refusal(403, "Contact Points Back At This Server"));
+            }
+            if let Some(path) = self.site.path_to(transport, peer, Some(self.path.listener)) {
+                return Ok((path, 0));
+            }
+        }
+        Ok((flow.0, FLOW | KEEP_ALIVE))
+    }
+}
+
+fn keep(after: &mut Vec<u8>, contact: &Contact<'_>) {
+    let fits = record::push(after, contact);
+    debug_assert!(fits, "a copy is as long as its original");
+}
+
+/// RFC 5626 section 6: instance and reg-id make a binding when both have them; else the URI does.
+fn is_same(contact: &Contact<'_>, update: &Update<'_>) -> bool {
+    if contact.reg_id != 0 && update.reg_id != 0 {
+        return contact.instance == update.instance && contact.reg_id == update.reg_id;
+    }
+    if contact.uri == update.uri {
+        return true;
+    }
+    match (Uri::parse(contact.uri), Uri::parse(update.uri)) {
+        (Ok(one), Ok(other)) => one.equivalent(&other),
+        _ => false,
+    }
+}
+
+fn number(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// A qvalue in thousandths (RFC 3261 section 25.1); nonsense counts as 1.
+fn thousandths(text: &[u8]) -> u16 {
+    let digits = match text {
+        [b'0'] => return 0,
+        [b'0', b'.', digits @ ..] if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => digits,
+        _ => return 1000,
+    };
+    let scale = [100, 10, 1];
+    digits.iter().zip(scale).map(|(digit, weight)| u16::from(digit - b'0') * weight).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn qvalues() {
+        for (text, value) in [("1", 1000), ("1.0", 1000), ("0", 0), ("0.5", 500), ("0.05", 50), ("0.123", 123), ("0.", 0), ("x", 1000), ("0.1234", 1000), ("", 1000)] {
+            assert_eq!(thousandths(text.as_bytes()), value, "{text}");
+        }
+    }
+}

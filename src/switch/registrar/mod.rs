@@ -1,0 +1,239 @@
+//! Registrar, RFC 3261 section 10, with Path (RFC 3327) and flow bindings (RFC 5626).
+//!
+//! Bindings live in the memory of the AOR's home shard. A change is appended to the shard's log,
+//! and the 200 waits until the log has reached the operating system: what was answered is not lost
+//! when the process is killed.
+
+mod change;
+mod keep_alive;
+pub mod record;
+pub mod table;
+
+use super::core::{Turn, role};
+use super::target::{Target, TargetSet};
+use crate::protocol::Path;
+use crate::protocol::sip::transaction::{ServerId, User};
+use crate::protocol::sip::{Message, Method, Name, Reply, phrase};
+use crate::store::journal;
+use change::{Change, Refusal};
+use record::{Contact, FLOW};
+use shards::{Buf, Time, Wall, Written};
+use std::collections::VecDeque;
+use std::hash::RandomState;
+use table::Table;
+
+/// Who owns the server transactions of REGISTERs.
+pub const OWNER: User = User { role: role::REGISTRAR, index: 0, generation: 0 };
+
+/// A shard's bindings.
+#[derive(Debug)]
+pub struct Registrar {
+    table: Table,
+    held: VecDeque<Held>,
+    /// Octets that were appended to the present log file.
+    log_octets: u64,
+    /// Writing failed last time: bindings live in memory only.
+    log_broken: bool,
+    next_walk: Time,
+    steps: u64,
+}
+
+/// A 200 that waits for the log.
+#[derive(Debug)]
+struct Held {
+    offset: u64,
+    server: ServerId,
+    octets: Buf,
+}
+
+impl Registrar {
+    /// An empty registrar.
+    #[must_use]
+    pub fn new(hasher: RandomState) -> Self {
+        Self { table: Table::new(hasher), held: VecDeque::new(), log_octets: 0, log_broken: false, next_walk: Time::ZERO, steps: 0 }
+    }
+
+    /// Takes a stored record at start. Bindings that expired meanwhile are left out; connections
+    /// are gone, so a binding over a stream is reached again as its URI says.
+    pub fn restore(&mut self, now: Time, wall: Wall, aor: &[u8], stored: &[u8]) {
+        let mut kept = Vec::with_capacity(stored.len());
+        for contact in record::contacts(stored) {
+            let left = u64::from(contact.expires).saturating_sub(wall.seconds());
+            if left == 0 {
+                continue;
+            }
+            let mut path = contact.path;
+            path.conn = shards::ConnId::NONE;
+            let expires = u32::try_from(now.seconds() + left).unwrap_or(u32::MAX);
+            let _ = record::push(&mut kept, &Contact { expires, path, ..contact });
+        }
+        self.table.set(aor, &kept);
+    }
+
+    /// How many bindings there are.
+    #[must_use]
+    pub fn bindings(&self) -> usize {
+        self.table.bindings()
+    }
+
+    /// AORs and their records.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.table.iter()
+    }
+
+    /// True while bindings cannot be made durable.
+    #[must_use]
+    pub fn is_log_broken(&self) -> bool {
+        self.log_broken
+    }
+
+    /// Octets in the present log file, to decide when it is time for a new one.
+    #[must_use]
+    pub fn log_octets(&self) -> u64 {
+        self.log_octets
+    }
+
+    /// A new log file was begun.
+    pub fn log_switched(&mut self) {
+        self.log_octets = 0;
+    }
+
+    /// The AOR's targets by falling preference.
+    #[must_use]
+    pub fn targets(&self, now: Time, aor: &[u8]) -> TargetSet {
+        let mut set = TargetSet::default();
+        let record = self.table.get(aor);
+        let alive = |contact: &Contact<'_>| u64::from(contact.expires) > now.seconds();
+        let mut below = u32::MAX;
+        while let Some(q) = record::contacts(record).filter(alive).map(|contact| u32::from(contact.q)).filter(|&q| q < below).max() {
+            for contact in record::contacts(record).filter(alive).filter(|contact| u32::from(contact.q) == q) {
+                set.push(&Target { uri: contact.uri, route: contact.route, path: contact.path, q: contact.q, flow: contact.flags & FLOW != 0 });
+            }
+            below = q;
+        }
+        set
+    }
+
+    /// An authenticated REGISTER for `aor`, with its server transaction.
+    pub fn register(&mut self, turn: &mut Turn<'_, '_>, server: ServerId, request: &Message<'_>, path: &Path, aor: &[u8]) {
+        let mut record = turn.core.scratch.take();
+        let before = self.table.get(aor);
+        let room = (turn.core.site.plan.limits.registrations as usize / usize::from(turn.cx.shards.max(1))).max(1);
+        let change = Change { site: &turn.core.site, now: turn.cx.now, request, path, full: self.table.bindings() >= room };
+        match change.apply(before, &mut record) {
+            Err(refusal) => refuse(turn, server, request, path, &refusal),
+            Ok(changed) => {
+                let offset = changed.then(|| self.store(turn, aor, &record));
+                let mut octets = turn.core.scratch.take();
+                answer(turn, &mut octets, request, path, &record);
+                match offset {
+                    Some(offset) => self.held.push_back(Held { offset, server, octets: octets.as_slice().into() }),
+                    None => turn.respond_octets(server, Method::Register, 200, &octets),
+                }
+                turn.core.scratch.give(octets);
+            }
+        }
+        turn.core.scratch.give(record);
+    }
+
+    /// Changes memory and log; returns the log offset to wait for.
+    fn store(&mut self, turn: &mut Turn<'_, '_>, aor: &[u8], record: &[u8]) -> u64 {
+        self.table.set(aor, record);
+        let mut stored = turn.core.scratch.take();
+        let (now, wall) = (turn.cx.now.seconds(), turn.cx.wall.seconds());
+        record::convert_expiry(&mut stored, record, |expires| u32::try_from((u64::from(expires) + wall).saturating_sub(now)).ok());
+        let before = turn.cx.out.log_end();
+        let offset = turn.cx.out.log_with(|log| journal::append(log, aor, &stored));
+        self.log_octets += offset - before;
+        turn.core.scratch.give(stored);
+        if self.next_walk == Time::ZERO {
+            self.next_walk = turn.cx.now + keep_alive::STEP;
+        }
+        offset
+    }
+
+    /// The log has come so far: the answers that waited for it leave. When the disk refuses, calls
+    /// and registrations go on from memory; an alarm says so.
+    pub fn written(&mut self, turn: &mut Turn<'_, '_>, written: Written) {
+        self.log_broken = !written.ok;
+        while let Some(held) = self.held.front()
+            && held.offset <= written.upto
+        {
+            turn.respond_octets(held.server, Method::Register, 200, &held.octets);
+            self.held.pop_front();
+        }
+    }
+
+    /// When [`Registrar::expire`] wants to be called.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        (self.table.aors() > 0).then_some(self.next_walk)
+    }
+}
+
+fn refuse(turn: &mut Turn<'_, '_>, server: ServerId, request: &Message<'_>, path: &Path, refusal: &Refusal) {
+    let mut number = turn.core.scratch.take();
+    if let Some((_, value)) = refusal.header {
+        crate::protocol::sip::write_number(&mut number, u64::from(value));
+    }
+    let header = refusal.header.map(|(name, _)| (name, &number[..]));
+    let tag = turn.stateless_tag(request);
+    let reply = Reply { phrase: refusal.phrase, to_tag: &tag, headers: header.as_slice(), ..Reply::of(refusal.status) };
+    turn.respond(server, request, path, &reply);
+    if refusal.status == 503 {
+        turn.core.stats.shed("registrations");
+    }
+    turn.core.scratch.give(number);
+}
+
+/// The 200 with all bindings (section 10.3 step 8), the Path when the phone understands it
+/// (RFC 3327 section 5.3).
+fn answer(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, request: &Message<'_>, path: &Path, record: &[u8]) {
+    let now = turn.cx.now.seconds();
+    let mut contacts = turn.core.scratch.take();
+    let mut outbound = false;
+    for contact in record::contacts(record) {
+        if !contacts.is_empty() {
+            contacts.extend_from_slice(b", ");
+        }
+        contacts.push(b'<');
+        contacts.extend_from_slice(contact.uri);
+        contacts.extend_from_slice(b">;expires=");
+        crate::protocol::sip::write_number(&mut contacts, u64::from(contact.expires).saturating_sub(now));
+        if contact.q != 1000 {
+            contacts.extend_from_slice(b";q=0.");
+            contacts.extend_from_slice(&[b'0' + (contact.q / 100) as u8, b'0' + (contact.q / 10 % 10) as u8, b'0' + (contact.q % 10) as u8]);
+        }
+        if !contact.instance.is_empty() {
+            contacts.extend_from_slice(b";+sip.instance=\"");
+            contacts.extend_from_slice(contact.instance);
+            contacts.push(b'"');
+        }
+        if contact.reg_id != 0 {
+            outbound = true;
+            contacts.extend_from_slice(b";reg-id=");
+            crate::protocol::sip::write_number(&mut contacts, u64::from(contact.reg_id));
+        }
+    }
+    let mut headers: [(&str, &[u8]); 3] = [("", b""); 3];
+    let mut count = 0;
+    let mut add = |name, value| {
+        if let Some(place) = headers.get_mut(count) {
+            *place = (name, value);
+            count += 1;
+        }
+    };
+    if !contacts.is_empty() {
+        add("Contact", &contacts);
+    }
+    if let Some(value) = request.header(Name::Path) {
+        add("Path", value);
+    }
+    if outbound {
+        add("Require", b"outbound");
+    }
+    let tag = turn.stateless_tag(request);
+    let reply = Reply { phrase: phrase(200), to_tag: &tag, headers: headers.get(..count).unwrap_or(&[]), ..Reply::of(200) };
+    reply.write(out, request, path.peer);
+    turn.core.scratch.give(contacts);
+}

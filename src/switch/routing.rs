@@ -1,0 +1,117 @@
+//! Where a request is meant to go: a pure decision from the Request-URI and the site.
+
+use super::site::Site;
+use crate::config::plan::{CallPolicy, RouteAuth};
+use crate::media::Service;
+use crate::protocol::Path;
+use crate::protocol::sip::{Scheme, Uri};
+use super::target::{Target, TargetSet};
+
+/// The decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination<'a> {
+    /// This server itself: no user part.
+    Here,
+    /// Echo test or music.
+    Service(Service),
+    /// A user of our domain.
+    User(&'a str),
+    /// Trunks by a route, or by the emergency rule.
+    Trunks {
+        /// Indices into the plan's trunks, in order.
+        trunks: &'a [usize],
+        /// Role and media path.
+        policy: CallPolicy,
+        /// Who may.
+        auth: RouteAuth,
+        /// Never shed, never challenged.
+        emergency: bool,
+    },
+    /// Ours, but nobody has this name: 404.
+    Nobody,
+    /// Somebody else's domain.
+    Foreign,
+    /// A scheme that we do not route (RFC 3261 section 16.3 step 2): 416.
+    Scheme,
+}
+
+/// Decides. `uri` is the Request-URI, `raw` its text.
+#[must_use]
+pub fn decide<'a>(site: &'a Site, uri: &Uri<'_>, raw: &[u8], user: &[u8]) -> Destination<'a> {
+    let plan = &site.plan;
+    let ours = match uri.scheme {
+        Scheme::Sip | Scheme::Sips => site.is_ours(uri),
+        Scheme::Tel => true,
+        Scheme::Other => false,
+    };
+    if site.is_emergency(raw, user) && (ours || uri.scheme == Scheme::Other) {
+        return emergency(site, user);
+    }
+    if uri.scheme == Scheme::Other {
+        return Destination::Scheme;
+    }
+    if !ours {
+        return Destination::Foreign;
+    }
+    if user.is_empty() {
+        return Destination::Here;
+    }
+    for (number, service) in [(&plan.services.echo, Service::Echo), (&plan.services.music, Service::Music)] {
+        if number.as_deref().is_some_and(|number| number.as_bytes() == user) {
+            return Destination::Service(service);
+        }
+    }
+    if let Some(user) = site.user(user) {
+        return Destination::User(&user.name);
+    }
+    match plan.routes.iter().find(|route| route.pattern.is_match(user)) {
+        Some(route) => Destination::Trunks { trunks: &route.trunks, policy: route.policy, auth: route.auth, emergency: false },
+        None => Destination::Nobody,
+    }
+}
+
+/// Emergency calls take their own trunks; without any, the route that the number matches. Nobody
+/// is asked for a password.
+fn emergency<'a>(site: &'a Site, user: &[u8]) -> Destination<'a> {
+    let plan = &site.plan;
+    let route = plan.routes.iter().find(|route| route.pattern.is_match(user));
+    let policy = route.map_or(plan.local, |route| route.policy);
+    let trunks = if plan.emergency.trunks.is_empty() { route.map_or(&[][..], |route| &route.trunks) } else { &plan.emergency.trunks };
+    if trunks.is_empty() {
+        // A local safety desk may be a user named 911.
+        return match site.user(user) {
+            Some(user) => Destination::User(&user.name),
+            None => Destination::Nobody,
+        };
+    }
+    Destination::Trunks { trunks, policy, auth: RouteAuth::Open, emergency: true }
+}
+
+/// The targets of trunks, in order; each lower than the one before, so that they are tried one
+/// after the other.
+#[must_use]
+pub fn trunk_targets(site: &Site, trunks: &[usize], user: &[u8], scratch: &mut Vec<u8>) -> TargetSet {
+    let mut set = TargetSet::default();
+    let mut q = 1000u16;
+    for target in trunks.iter().filter_map(|&index| site.plan.trunks.get(index)).flat_map(|trunk| &trunk.targets) {
+        let Some(path) = site.trunk_path(target) else { continue };
+        scratch.clear();
+        scratch.extend_from_slice(b"sip:");
+        scratch.extend_from_slice(user);
+        scratch.push(b'@');
+        write_address(scratch, &path);
+        set.push(&Target { uri: scratch, route: b"", path, q, flow: false });
+        q = q.saturating_sub(1);
+    }
+    set
+}
+
+fn write_address(out: &mut Vec<u8>, path: &Path) {
+    use std::io::Write;
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, "{}", path.peer);
+    if path.transport.is_reliable() {
+        out.extend_from_slice(b";transport=");
+        out.extend_from_slice(path.transport.param().as_bytes());
+    }
+}
