@@ -24,7 +24,7 @@ def run(bench):
         server.stop()
         for _ in range(max(bench.repeats, 3)):
             figures.add("ringfort", server.start())
-            held = server.metric("ringfort_registrations")
+            held = server.settled("ringfort_registrations", count)
             figures.note(f"{held:.0f} of {count} bindings after the start" if held is not None else "no metric")
             server.stop()
         server.start()

@@ -111,6 +111,12 @@ class Ringfort:
         return total if found else None
 
 
+    def settled(self, name, value, seconds=3, **labels):
+        """The metric, waited for until it has that value: shards publish their figures in turn."""
+        eventually(seconds, lambda: self.metric(name, **labels) == value)
+        return self.metric(name, **labels)
+
+
 class Checks:
     """Prints a PASS or FAIL line for each check and remembers the verdict."""
 

@@ -52,7 +52,7 @@ def uas(folder, port, name="uas"):
 def uac(folder, server_port, port, number, rate, calls, name="uac", pause_ms=0):
     """The built-in caller: `calls` calls at `rate` calls/s to `number` at the server."""
     return Sipp(folder, name, [
-        "-sn", "uac", f"127.0.0.1:{server_port}", "-s", number, "-r", rate, "-m", calls, "-l", 20000,
+        "-sn", "uac", f"127.0.0.1:{server_port}", "-s", number, "-r", rate, "-m", calls, "-l", 15000,
         "-d", pause_ms], port)
 
 

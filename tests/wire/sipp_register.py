@@ -19,7 +19,7 @@ def body(checks, arguments, folder):
         result = register(folder, server, users_csv, arguments.rate, arguments.users)
         checks.check(result["good"] == arguments.users and result["failed"] == 0,
                      f"{result['good']} of {arguments.users} registered with digest, {result['failed']} failed")
-        held = server.metric("ringfort_registrations")
+        held = server.settled("ringfort_registrations", arguments.users)
         checks.check(held == arguments.users, f"the metric shows {held} bindings")
         wrong_csv = os.path.join(folder, "wrong.csv")
         with open(users_csv, encoding="utf-8") as good, open(wrong_csv, "w", encoding="utf-8") as wrong:
