@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const FIRST: u16 = 12_000;
+const FIRST: u16 = 2_000;
 
 struct Relay {
     sink: SocketAddr,
