@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const FIRST: u16 = 12_000;
+const FIRST: u16 = 2_000;
 
 struct Relay {
     sink: SocketAddr,
@@ -69,15 +69,15 @@ fn load(streams: u32, epoch: Instant, until: Instant) -> u64 {
     let (mut sent, mut next) = (0, Instant::now());
     let mut packet = [0x80; 172];
     let mut stream = 0;
-    // A twentieth of the streams each millisecond.
+    // A hundredth of the streams each 200 us.
     while Instant::now() < until {
-        for _ in 0..streams / 20 {
+        for _ in 0..streams / 100 {
             packet[12..20].copy_from_slice(&(epoch.elapsed().as_nanos() as u64).to_le_bytes());
             let to = SocketAddr::from(([127, 0, 0, 1], FIRST + (stream % streams) as u16 * 2));
             sent += u64::from(socket.send_to(&packet, to).is_ok());
             stream += 1;
         }
-        next += Duration::from_millis(1);
+        next += Duration::from_micros(200);
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     sent

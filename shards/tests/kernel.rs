@@ -848,3 +848,47 @@ fn a_stopped_cluster_can_start_again_at_once() {
     });
     assert_eq!(Phone::new().ask(bench.udp, "echo again"), "echo again");
 }
+
+#[test]
+fn a_shard_short_of_buffers_recovers() {
+    let bench = start(1, false, None, |plan| {
+        plan.media_buffers = 8;
+        plan.signal_buffers = 2;
+    });
+    let (phone, far) = (Phone::new(), Phone::new());
+    let answer = phone.ask(bench.udp, &format!("relay 0 2 {}", far.port()));
+    let media: u16 = answer
+        .strip_prefix("Ok(()) ")
+        .and_then(|port| port.parse().ok())
+        .expect(&answer);
+    let to = SocketAddr::from(([127, 0, 0, 1], media));
+    for _ in 0..20 {
+        for i in 0..60u8 {
+            phone.send(to, &[i; 172]);
+            phone.send(bench.udp, b"echo x");
+        }
+        // Nothing is lost: what finds no buffer waits in the socket.
+        for i in 0..60u8 {
+            assert_eq!(far.receive().0[1], i);
+            assert_eq!(phone.receive().0, b"echo x");
+        }
+    }
+    assert!(bench.handle.stats(0).enobufs.get() > 0, "the test is too gentle");
+}
+
+#[test]
+fn a_full_mesh_gives_back() {
+    let bench = start(1, false, None, |plan| plan.mesh_capacity = 4);
+    let phone = Phone::new();
+    // Faster than the shard answers.
+    let mut refused = 0;
+    for _ in 0..200_000 {
+        let message = Mesh::Hop {
+            left: 0,
+            to: SocketAddr::from(([127, 0, 0, 1], phone.port())),
+        };
+        refused += u64::from(bench.handle.send(0, message).is_err());
+    }
+    assert!(refused > 0);
+    assert_eq!(bench.handle.stats(0).ops_full.get(), refused);
+}

@@ -48,6 +48,8 @@ pub(super) struct Receiver {
     /// Media buffers that a queued send still reads.
     relayed: Vec<u16>,
     current: Option<Held>,
+    /// Buffers given back since [`Receiver::take_returned`].
+    returned: usize,
     /// When the sampled packets of this batch arrived.
     sampled: Vec<u64>,
     stats: Arc<LoopStats>,
@@ -70,6 +72,7 @@ impl Receiver {
             media: make(media, MEDIA_GROUP, plan.media_buffers, MEDIA_SIZE)?,
             relayed: Vec::with_capacity(plan.media_buffers.into()),
             current: None,
+            returned: 0,
             sampled: Vec::with_capacity(super::BATCH),
             stats,
         })
@@ -126,6 +129,7 @@ impl Receiver {
         };
         if let Some(group) = group {
             group.give_back(id);
+            self.returned += 1;
         }
     }
 
@@ -150,11 +154,17 @@ impl Receiver {
     /// After a submission that took everything: buffers of relayed packets are free again.
     pub(super) fn handed_over(&mut self) {
         if let Some(media) = &mut self.media {
+            self.returned += self.relayed.len();
             for id in self.relayed.drain(..) {
                 media.give_back(id);
             }
         }
         self.publish();
+    }
+
+    /// How many buffers went back to the kernel since the last call.
+    pub(super) fn take_returned(&mut self) -> usize {
+        std::mem::take(&mut self.returned)
     }
 
     fn publish(&self) {

@@ -17,6 +17,7 @@ use crate::supervise::LaunchError;
 use crate::sys;
 use crate::time::{Time, Wall};
 use io_uring::cqueue;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const MESSAGES: usize = 256;
 /// Stream events handled in one turn.
 const EVENTS: usize = 128;
+/// Ended receives started again in one turn, at least.
+const LEAST_STARTED: usize = 32;
 /// How often CPU time is read.
 const ACCOUNT: Duration = Duration::from_millis(100);
 /// How long the log may take to be written at the end.
@@ -135,6 +138,8 @@ pub(crate) struct PacketThread<M> {
     stop: Stop,
     /// The last batch did not take every completion.
     unfinished: bool,
+    /// Receives that ended and have to be started again.
+    ended: VecDeque<(Kind, u32)>,
 }
 
 impl<M: Send + 'static> PacketThread<M> {
@@ -167,6 +172,7 @@ impl<M: Send + 'static> PacketThread<M> {
             cpu: sys::thread_cpu(),
             stop,
             unfinished: false,
+            ended: VecDeque::new(),
         };
         thread.read_clocks();
         thread.account_at = thread.now;
@@ -258,7 +264,7 @@ impl<M: Send + 'static> PacketThread<M> {
                 return self.end();
             }
 
-            more |= self.unfinished || self.core.log.has_reports();
+            more |= self.unfinished || !self.ended.is_empty() || self.core.log.has_reports();
             inbox.mailbox().bell().prepare();
             more |= !inbox.is_empty() || self.stop.load(Ordering::Relaxed);
             let deadlines = [program.deadline(), self.core.log.deadline(&self.outbox)];
@@ -267,6 +273,7 @@ impl<M: Send + 'static> PacketThread<M> {
             inbox.mailbox().bell().awake();
             entered?;
             self.hand_over();
+            self.start_ended();
             self.outbox.clear_datagrams();
             self.unfinished = self.core.reap();
             if wait != Wait::NO {
@@ -388,6 +395,19 @@ impl<M: Send + 'static> PacketThread<M> {
             self.core.stats.receive_errors.add(1);
         }
         if result != -libc::ECANCELED && result != -libc::EBADF {
+            self.ended.push_back((kind, index));
+        }
+    }
+
+    /// Starts ended receives again, no more than there are buffers for. They mostly ended for
+    /// want of buffers; started before buffers are back, or all at once, they would end in the
+    /// same way and the loop would only turn around itself.
+    fn start_ended(&mut self) {
+        let most = self.receiver.take_returned().max(LEAST_STARTED);
+        for _ in 0..most {
+            let Some((kind, index)) = self.ended.pop_front() else {
+                return;
+            };
             self.core.arm(kind, index);
         }
     }
