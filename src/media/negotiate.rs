@@ -325,12 +325,16 @@ impl Media {
         } else {
             offer.carriage
         };
-        let end = |facts: &Facts, slot: Slot, mux: bool| End {
-            rtp: facts.rtp,
-            rtcp: facts.rtcp,
-            held: facts.held,
-            slot,
-            mux,
+        let ports = &self.ports;
+        let end = |facts: &Facts, slot: Slot, mux: bool| {
+            let v6 = ports.address(slot).is_some_and(|address| address.is_ipv6());
+            End {
+                rtp: facts.rtp.from_socket(v6),
+                rtcp: facts.rtcp.from_socket(v6),
+                held: facts.held,
+                slot,
+                mux,
+            }
         };
         let (near, far) = (end(&offer, near, offer.mux), end(answer, far, answer_mux));
         for (this, other) in [(near, far), (far, near)] {
