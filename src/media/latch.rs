@@ -96,6 +96,16 @@ impl Latch {
         (self.described, self.usable) == (newer.described, newer.usable)
     }
 
+    /// The same as seen from a socket of one address family: an address of the other one can
+    /// neither send to it nor be reached.
+    #[must_use]
+    pub fn from_socket(self, v6: bool) -> Latch {
+        Latch {
+            usable: self.usable && self.described.is_ipv6() == v6,
+            ..self
+        }
+    }
+
     /// The source before anything was heard; [`NOWHERE`] when the description's is not usable.
     #[must_use]
     pub fn expected(&self) -> SocketAddr {

@@ -186,6 +186,7 @@ impl Media {
         let Some(slot) = stream.slots[Side::A.index()] else {
             return;
         };
+        let v6 = self.ports.address(slot).is_some_and(|address| address.is_ipv6());
         let (ssrc, sequence, timestamp) = (
             self.random.next_u32(),
             self.random.next_u32() as u16,
@@ -193,7 +194,7 @@ impl Media {
         );
         let Some(flow) = self.flows.get_mut(slot) else { return };
         let was_open = flow.state != super::flow::State::Closed;
-        flow.negotiated(facts.rtp, facts.held);
+        flow.negotiated(facts.rtp.from_socket(v6), facts.held);
         flow.held = !matches!(ours, Direction::SendRecv | Direction::SendOnly);
         flow.kind = if service == Service::Echo {
             Kind::Echo
@@ -210,7 +211,7 @@ impl Media {
         let odd = Slot(slot.0 | 1);
         if let Some(flow) = self.flows.get_mut(odd) {
             // RTCP is looked at for life signs only.
-            flow.negotiated(facts.rtcp, true);
+            flow.negotiated(facts.rtcp.from_socket(v6), true);
             (flow.kind, flow.muxed, flow.allowed) = (Kind::Sink, true, 0);
             (flow.to_slot, flow.rtcp_slot) = (odd, odd);
         }

@@ -6,12 +6,14 @@
 
 mod call;
 pub mod codec;
+mod describe;
 mod echo;
 pub mod flow;
 pub mod latch;
 mod local;
 mod music;
 mod negotiate;
+mod own;
 pub mod ports;
 mod relay;
 pub mod stats;
@@ -20,7 +22,7 @@ mod tests;
 mod types;
 mod watch;
 
-pub use ports::OwnSockets;
+pub use own::OwnSockets;
 pub use types::{
     CallMedia, Dropped, MediaCounters, MediaError, MediaEvent, MediaLimits, MediaReport, Seen, Service, Side,
     SideReport, StreamReport,

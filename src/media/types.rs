@@ -1,6 +1,6 @@
 //! The media plane's public values: sides, errors, events, counters, reports.
 
-use super::ports::OwnSockets;
+use super::own::OwnSockets;
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -23,11 +23,14 @@ impl Media {
         if now < self.sweep.next {
             return;
         }
-        self.sweep.next = now + SWEEP;
+        self.ports.expire(now, &mut self.counters);
+        self.sweep.next = now
+            + if self.calls.len() > 0 {
+                SWEEP
+            } else {
+                SWEEP * PARTS as u32
+            };
         self.sweep.part = (self.sweep.part + 1) % PARTS;
-        if self.sweep.part == 0 {
-            self.ports.expire(now, &mut self.counters);
-        }
         // A tenth of the calls each time, so that no batch is held up by a walk over all.
         let mut place = self.sweep.part;
         while place < self.calls.places() {

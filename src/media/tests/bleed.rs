@@ -178,6 +178,18 @@ fn addresses_that_must_not_be_sent_to() {
 }
 
 #[test]
+fn an_address_of_the_other_family_cannot_be_sent_to() {
+    let mut world = World::new();
+    world.offer(Side::A, &audio(A, "")).unwrap();
+    let to_a = world.answer(Side::B, &audio("[2001:db8::7]:5000", "")).unwrap();
+    assert!(world.packet(slot(&to_a, 0), A, &voice(1)).is_empty());
+    assert_eq!(world.dropped(Dropped::NoDestination), 1);
+    let mut world = World::new();
+    world.local(Service::Music, &audio("[2001:db8::7]:5000", "")).unwrap();
+    assert!(world.pass(Duration::from_millis(100)).0.is_empty());
+}
+
+#[test]
 fn our_own_sockets_are_never_learnt() {
     let mut world = World::new();
     let own = ip(HOME);
