@@ -244,7 +244,7 @@ impl<M: Send + 'static> PacketThread<M> {
         loop {
             self.read_clocks();
             let (media, signalling) = self.completions(program);
-            let mut more = self.messages(program, &inbox);
+            let (messages, mut more) = self.messages(program, &inbox);
             if program.deadline().is_some_and(|deadline| deadline <= self.now) {
                 self.with(|cx| program.expire(cx));
             }
@@ -258,7 +258,7 @@ impl<M: Send + 'static> PacketThread<M> {
             if self.receiver.before_submit() {
                 self.hand_over();
             }
-            self.pace.batch(self.now, media, signalling);
+            self.pace.batch(self.now, media, signalling + messages);
             self.account();
             if self.stop.load(Ordering::Relaxed) {
                 return self.end();
@@ -413,19 +413,22 @@ impl<M: Send + 'static> PacketThread<M> {
     }
 
     /// Mesh messages and stream events; whether more wait.
-    fn messages<P: Program<Mesh = M>>(&mut self, program: &mut P, inbox: &Inbox<M>) -> bool {
+    fn messages<P: Program<Mesh = M>>(&mut self, program: &mut P, inbox: &Inbox<M>) -> (usize, bool) {
+        let mut count = 0;
         let depth = inbox.depth();
         self.core.stats.mesh_depth.set(depth as u64);
         // No more than were there, so that messages to oneself come in a later batch.
         for _ in 0..depth.min(MESSAGES) {
             let Some((from, message)) = inbox.pop() else { break };
+            count += 1;
             self.with(|cx| program.mesh(cx, from, message));
         }
         for _ in 0..EVENTS {
             let Some(event) = inbox.mailbox().pop() else { break };
+            count += 1;
             self.with(|cx| program.stream(cx, event));
         }
-        !inbox.is_empty()
+        (count, !inbox.is_empty())
     }
 
     fn account(&mut self) {
