@@ -1,6 +1,8 @@
 //! The web page over an appliance that only looks alive, to work on the page:
 //! `cargo run --example web_demo [ADDRESS [idle]]`, then open the printed link.
 
+#![allow(clippy::disallowed_methods, reason = "a test on the real machine")]
+
 #[path = "../tests/web/fake.rs"]
 mod fake;
 

@@ -24,7 +24,7 @@ def measure(bench, server_port, process, users_csv, count, rate):
 
 def run(bench):
     figures = Figures()
-    count, rate = (5000, 1500) if bench.quick else (20000, 2000)
+    count, rate = (12000, 4000) if bench.quick else (20000, 4000)
     users_csv = os.path.join(bench.folder, "users.csv")
     users = sipp.users_file(users_csv, count)
     for _ in range(bench.repeats):

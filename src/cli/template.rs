@@ -59,7 +59,7 @@ count = {cores}
 [limits]
 # calls = 20000
 # registrations = 200000
-# transactions = 200000
+# transactions = 1000000
 # contacts = 10
 # connections = 10000
 # call_hours = 12

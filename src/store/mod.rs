@@ -22,6 +22,8 @@
 //! So the database, then the files that are not retired in serial order, gives every key its last
 //! value, after a crash at any point.
 
+#![allow(clippy::disallowed_methods, reason = "this module touches the machine")]
+
 pub mod calendar;
 pub mod journal;
 

@@ -67,11 +67,12 @@ impl Pace {
 
     /// A batch was handled.
     pub(crate) fn batch(&mut self, now: Time, media: usize, signalling: usize) {
-        let span = now.since(self.last).as_secs_f64();
+        let span = now.since(self.last).as_secs_f64().max(1e-6);
         self.last = now;
-        let keep = MEMORY / (MEMORY + span);
-        self.rate = self.rate * keep + (media + signalling) as f64 / (MEMORY + span);
-        self.media = self.media * keep + media as f64 / (MEMORY + span);
+        let keep = (-span / MEMORY).exp();
+        let gain = (1.0 - keep) / span;
+        self.rate = self.rate * keep + (media + signalling) as f64 * gain;
+        self.media = self.media * keep + media as f64 * gain;
     }
 
     /// Packets a second, lately.

@@ -29,6 +29,10 @@ pub(super) fn sdp_of<'a>(message: &Message<'a>) -> Result<&'a [u8], ()> {
 }
 
 /// Takes a description from one side and gives the one for the other.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each says one thing about one message; a struct would only rename them"
+)]
 pub(super) fn cross(
     turn: &mut Turn<'_, '_>,
     at: Handle,

@@ -122,6 +122,10 @@ impl B2bua {
         }
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each says one thing about one message; a struct would only rename them"
+    )]
     fn send_across(
         &mut self,
         turn: &mut Turn<'_, '_>,

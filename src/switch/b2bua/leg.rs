@@ -35,7 +35,7 @@ pub(super) struct Leg {
 
 impl Leg {
     /// A leg whose dialog is not there yet.
-    pub fn new(side: Side, at: Handle, random: [u8; 4], path: Path, flow: bool) -> Self {
+    pub(super) fn new(side: Side, at: Handle, random: [u8; 4], path: Path, flow: bool) -> Self {
         Self {
             tag: mint_tag(side, at, random),
             path,
@@ -49,7 +49,7 @@ impl Leg {
     }
 
     /// Where the next request of the dialog goes: the flow, or the first Route or remote target.
-    pub fn next_hop(&self, turn: &Turn<'_, '_>) -> Path {
+    pub(super) fn next_hop(&self, turn: &Turn<'_, '_>) -> Path {
         let Some(dialog) = &self.dialog else { return self.path };
         if self.flow {
             return self.path;
@@ -60,7 +60,7 @@ impl Leg {
 
     /// Whether a request within the dialog is of this very dialog (tags and Call-ID), and comes
     /// from the address that the dialog's messages come from: blind BYEs end nothing.
-    pub fn owns(&self, request: &Message<'_>, path: &Path) -> bool {
+    pub(super) fn owns(&self, request: &Message<'_>, path: &Path) -> bool {
         let Some(dialog) = &self.dialog else { return false };
         request.to_tag() == Some(&self.tag[..])
             && dialog.call_id() == request.call_id()

@@ -144,6 +144,10 @@ pub(super) fn contact_value(out: &mut Vec<u8>, listener: &ListenerText) {
 }
 
 /// A response that opens or keeps a dialog on a leg: Contact, Allow, and what else is given.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each says one thing about one message; a struct would only rename them"
+)]
 pub(super) fn dialog_reply(
     turn: &mut Turn<'_, '_>,
     out: &mut Vec<u8>,

@@ -7,7 +7,7 @@ use shards::Buf;
 
 /// The best one so far, ready to be sent, and the challenges of the others.
 #[derive(Debug, Default)]
-pub struct Best {
+pub(super) struct Best {
     status: u16,
     octets: Buf,
     challenges: Buf,
@@ -18,7 +18,7 @@ pub struct Best {
 
 impl Best {
     /// A branch's final response.
-    pub fn offer(&mut self, turn: &mut Turn<'_, '_>, response: &Message<'_>) {
+    pub(super) fn offer(&mut self, turn: &mut Turn<'_, '_>, response: &Message<'_>) {
         let status = response.status();
         self.note(status, true);
         if matches!(status, 401 | 407) {
@@ -34,7 +34,7 @@ impl Best {
     }
 
     /// A branch that failed without a response: 408 for a timeout, 503 for the transport.
-    pub fn offer_status(&mut self, status: u16) {
+    pub(super) fn offer_status(&mut self, status: u16) {
         self.note(status, false);
         if rank(status) < rank(self.status) {
             self.octets = Buf::new();
@@ -48,7 +48,7 @@ impl Best {
     }
 
     /// Whether another group may be tried.
-    pub fn may_hunt(&self, hunt: Hunt) -> bool {
+    pub(super) fn may_hunt(&self, hunt: Hunt) -> bool {
         !self.declined && (hunt == Hunt::Any || !self.alive)
     }
 
@@ -65,7 +65,7 @@ impl Best {
     }
 
     /// Sends it (or 487 after CANCEL, 480 when nobody was there to ask); returns the status.
-    pub fn send(&self, turn: &mut Turn<'_, '_>, entry: &Forwarding) -> u16 {
+    pub(super) fn send(&self, turn: &mut Turn<'_, '_>, entry: &Forwarding) -> u16 {
         // Step 6: a 503 would keep the caller from asking us at all; it says nothing about us.
         let status = match self.status {
             0 if entry.cancelled => 487,

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 /// Why a REGISTER is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// Status code.
     pub status: u16,
     /// Reason phrase: says what to do.
@@ -28,7 +28,7 @@ const fn refusal(status: u16, phrase: &'static str) -> Refusal {
 }
 
 /// The request and what it is judged by.
-pub struct Change<'a> {
+pub(super) struct Change<'a> {
     /// Policy and our own addresses.
     pub site: &'a Site,
     /// The batch's time.
@@ -57,7 +57,7 @@ impl Change<'_> {
     ///
     /// # Errors
     /// The answer to give; the old record then stays.
-    pub fn apply(&self, before: &[u8], after: &mut Vec<u8>) -> Result<bool, Refusal> {
+    pub(super) fn apply(&self, before: &[u8], after: &mut Vec<u8>) -> Result<bool, Refusal> {
         let alive = |contact: &Contact<'_>| u64::from(contact.expires) > self.now.seconds();
         let mut values = self.request.values(Name::Contact);
         let Some(first) = values.next() else {
