@@ -162,6 +162,7 @@ impl Phone {
             other.target = text::uri(response.one("contact")).to_owned();
             other.routes = response.list("record-route").into_iter().rev().collect();
             other.state = State::Up;
+            other.first = false;
             let known = self.leg_of(&other.call_id, &other.local_tag, &other.remote_tag);
             let extra = known.unwrap_or_else(|| {
                 self.legs.push(other);
@@ -217,6 +218,7 @@ impl Leg {
     pub(super) fn blank(calling: bool, from: SocketAddr) -> Self {
         Self {
             calling,
+            first: true,
             state: State::Early,
             call_id: String::new(),
             local_tag: String::new(),

@@ -78,6 +78,8 @@ pub(crate) enum State {
 #[derive(Clone, Debug)]
 pub(crate) struct Leg {
     pub(crate) calling: bool,
+    /// Not a second branch of a forked call.
+    pub(crate) first: bool,
     pub(crate) state: State,
     pub(crate) call_id: String,
     local_tag: String,
@@ -214,11 +216,6 @@ impl Phone {
             leg.unacked = None;
         }
         self.sent.iter_mut().for_each(|sent| sent.done = true);
-    }
-
-    /// How many calls it made.
-    pub(crate) fn outgoing(&self) -> usize {
-        self.legs.iter().filter(|leg| leg.calling).count()
     }
 
     /// The last call.
