@@ -126,8 +126,8 @@ impl Default for Plan {
             framer: no_framer,
             mesh_capacity: 4096,
             stream_capacity: 1024,
-            media_buffers: 4096,
-            signal_buffers: 512,
+            media_buffers: 1024,
+            signal_buffers: 256,
             streams: StreamLimits::default(),
             allow: Allow::default(),
         }

@@ -14,6 +14,7 @@ use crate::switch::routing::{self, Destination};
 use crate::switch::slab::Handle;
 use crate::switch::target::TargetSet;
 use shards::{Buf, Cx};
+use std::time::Duration;
 
 impl Appliance {
     /// A request that no transaction knows.
@@ -105,8 +106,7 @@ impl Appliance {
             cx,
         };
         if invite {
-            // Section 16.2: at once, so that the caller does not send again while we look around.
-            turn.respond(server, request, back, &Reply::of(100));
+            self.trying.insert(turn.cx.now + TRYING, server);
         }
         let hunt = if targets.is_some() { Hunt::Dead } else { Hunt::Any };
         if let Some(service) = service {
@@ -291,7 +291,7 @@ impl Appliance {
             return self.b2bua.within(&mut turn, server, request, path);
         }
         if request.method() == Method::Invite {
-            turn.respond(server, request, back, &Reply::of(100));
+            self.trying.insert(turn.cx.now + TRYING, server);
         }
         let trusted = turn.core.site.is_trusted(path.peer.ip());
         let start = proxy::Start {
@@ -363,6 +363,10 @@ impl Appliance {
         }
     }
 }
+
+/// When a silent INVITE is answered with 100: before the 200 ms of RFC 3261 section 17.2.1, and well
+/// before the caller sends it again.
+const TRYING: Duration = Duration::from_millis(150);
 
 /// How many of the top Route values name us (section 16.4): one, or two when we stand between two
 /// transports.

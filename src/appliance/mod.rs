@@ -12,8 +12,11 @@ pub use figures::Leftovers;
 
 use crate::media::MediaEvent;
 use crate::ops::stats::Direction;
-use crate::protocol::sip::transaction::{Answered, Event, Incoming, Transactions};
-use crate::protocol::sip::{Carrier, Message, Method, Reply, Uri, parse, respond_malformed};
+use crate::protocol::sip::transaction::{Answered, Event, Incoming, ServerId, Transactions};
+use shards::wheel::Wheel;
+use crate::protocol::sip::{
+    Carrier, Message, Method, NameAddr, Peek, Reply, Uri, Via, parse, peek, respond_malformed,
+};
 use crate::protocol::{Path, Transport};
 use crate::switch::b2bua::B2bua;
 use crate::switch::core::{Core, CxWire, NOBODY, Turn, label, role};
@@ -42,6 +45,8 @@ pub struct Appliance {
     /// Log files that are being written to an end: serial, and the log offset at which they do.
     closing: VecDeque<(u64, u64)>,
     log_serial: u64,
+    /// INVITEs that get a 100 unless something else was said by then.
+    trying: Wheel<ServerId>,
     events: Vec<Event>,
     media_events: Vec<MediaEvent>,
 }
@@ -60,6 +65,7 @@ impl Appliance {
             undelivered: VecDeque::new(),
             closing: VecDeque::new(),
             log_serial: 0,
+            trying: Wheel::new(Time::ZERO),
             events: Vec::new(),
             media_events: Vec::new(),
         }
@@ -70,6 +76,12 @@ impl Appliance {
         if octets.iter().all(|octet| matches!(octet, b'\r' | b'\n' | 0 | b' ')) {
             return;
         }
+        if !at_home
+            && self.core.site.plan.shards > 1
+            && let Some(home) = self.glance(octets).filter(|home| *home != self.core.shard)
+        {
+            return self.hand_over(cx, home, path, octets);
+        }
         let carrier = if path.transport.is_reliable() {
             Carrier::Stream
         } else {
@@ -78,7 +90,7 @@ impl Appliance {
         let mut spans = self.core.scratch.take_spans();
         match parse(octets, &mut spans, carrier) {
             Ok(message) => match self.elsewhere(&message).filter(|_| !at_home) {
-                Some(home) => self.hand_over(cx, home, path, &message),
+                Some(home) => self.hand_over(cx, home, path, message.bytes()),
                 None if message.is_request() => self.request(cx, path, &message),
                 None => self.response(cx, &message),
             },
@@ -107,15 +119,15 @@ impl Appliance {
         let home = if !message.is_request() {
             Transactions::home(message.via().branch.unwrap_or(b""))?
         } else if message.method() == Method::Register {
-            self.aor_home(message)
+            self.aor_home(message.to().uri)
         } else {
             self.core.site.call_home(message.call_id())
         };
         (home != self.core.shard && usize::from(home) < self.core.site.plan.shards).then_some(home)
     }
 
-    fn aor_home(&mut self, register: &Message<'_>) -> ShardId {
-        let Ok(uri) = Uri::parse(register.to().uri) else {
+    fn aor_home(&mut self, to: &[u8]) -> ShardId {
+        let Ok(uri) = Uri::parse(to) else {
             return self.core.shard;
         };
         let mut aor = self.core.scratch.take();
@@ -125,23 +137,38 @@ impl Appliance {
         home
     }
 
-    fn hand_over(&mut self, cx: &mut Cx<'_, Mesh>, home: ShardId, path: &Path, message: &Message<'_>) {
-        let full = cx
-            .host
-            .mesh(
-                home,
-                Mesh::Sip {
-                    path: *path,
-                    octets: Buf::copy_of(message.bytes()),
-                },
-            )
-            .is_err();
-        if full {
+    /// The home of a message by a look at the one header that decides it; `None` when that takes
+    /// the parser.
+    fn glance(&mut self, octets: &[u8]) -> Option<ShardId> {
+        let home = match peek(octets)? {
+            Peek::Request(call_id) => self.core.site.call_home(call_id),
+            Peek::Register(to) => self.aor_home(NameAddr::parse(to).ok()?.uri),
+            Peek::Response(via) => Transactions::home(Via::parse(via).ok()?.branch?)?,
+        };
+        (usize::from(home) < self.core.site.plan.shards).then_some(home)
+    }
+
+    fn hand_over(&mut self, cx: &mut Cx<'_, Mesh>, home: ShardId, path: &Path, octets: &[u8]) {
+        let message = Mesh::Sip {
+            path: *path,
+            octets: Buf::copy_of(octets),
+        };
+        if cx.host.mesh(home, message).is_err() {
             self.core.stats.shed("mesh_full");
-            if message.is_request() && message.method() != Method::Ack {
-                self.turn_away(cx, path, message, "5");
-            }
+            self.turn_away_octets(cx, path, octets);
         }
+    }
+
+    /// 503 to a request that was not parsed yet.
+    fn turn_away_octets(&mut self, cx: &mut Cx<'_, Mesh>, path: &Path, octets: &[u8]) {
+        let mut spans = self.core.scratch.take_spans();
+        if let Ok(message) = parse(octets, &mut spans, Carrier::Datagram)
+            && message.is_request()
+            && message.method() != Method::Ack
+        {
+            self.turn_away(cx, path, &message, "5");
+        }
+        self.core.scratch.give_spans(spans);
     }
 
     /// 503 without state: this request only, and when to come again.
@@ -380,6 +407,7 @@ impl Program for Appliance {
             self.registrar.deadline(),
             self.proxy.deadline(),
             self.b2bua.deadline(),
+            self.trying.next(),
         ];
         parts.into_iter().flatten().min()
     }
@@ -405,6 +433,7 @@ impl Program for Appliance {
             }
             self.media_events = events;
         }
+        self.say_trying(cx);
         let mut turn = Turn {
             core: &mut self.core,
             cx,
@@ -422,7 +451,9 @@ impl Program for Appliance {
 
     fn batch_end(&mut self, cx: &mut Cx<'_, Mesh>) {
         if !self.core.cdr.is_empty() {
-            self.durable.cdr(cx.wall, std::mem::take(&mut self.core.cdr));
+            let next = Vec::with_capacity(self.core.cdr.len());
+            self.durable
+                .cdr(cx.wall, std::mem::replace(&mut self.core.cdr, next));
         }
         if self.registrar.log_octets() > durable::ROTATE {
             self.next_log(cx);
@@ -437,6 +468,24 @@ impl Program for Appliance {
 }
 
 impl Appliance {
+    /// RFC 3261 section 17.2.1: an INVITE gets a 100 unless another response comes within 200 ms.
+    fn say_trying(&mut self, cx: &mut Cx<'_, Mesh>) {
+        while let Some(server) = self.trying.pop(cx.now) {
+            let path = self.core.tx.server_path(server);
+            let Some(path) = path.filter(|_| self.core.tx.is_silent(server)) else {
+                continue;
+            };
+            let mut octets = self.core.scratch.take();
+            octets.extend_from_slice(self.core.tx.server_request(server).unwrap_or(&[]));
+            let mut turn = Turn {
+                core: &mut self.core,
+                cx,
+            };
+            turn.reparse(&octets, |turn, request| turn.respond(server, request, &path, &Reply::of(100)));
+            self.core.scratch.give(octets);
+        }
+    }
+
     fn stream_failed(&mut self, cx: &mut Cx<'_, Mesh>, tag: u64) {
         self.core.tx.stream_failed(&mut CxWire(cx), tag, &mut self.events);
         self.transaction_events(cx);

@@ -40,7 +40,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// the added delay is half of it and has to stay under 0.6 ms.
 const MEDIA_GATHER: Duration = Duration::from_micros(800);
 /// Most that signalling may wait, where there is no media: nothing against the 500 ms of T1.
-const SIGNAL_GATHER: Duration = Duration::from_millis(2);
+const SIGNAL_GATHER: Duration = Duration::from_millis(4);
 
 /// Learns the load and chooses the wait.
 #[derive(Debug)]

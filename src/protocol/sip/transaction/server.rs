@@ -168,6 +168,13 @@ impl Transactions {
         (!server.request.is_empty()).then_some(&*server.request)
     }
 
+    /// Whether the request waits for its first response.
+    #[must_use]
+    pub fn is_silent(&self, id: ServerId) -> bool {
+        let server = self.servers.get(id.index, id.generation);
+        server.is_some_and(|server| !server.request.is_empty() && server.response.is_empty())
+    }
+
     pub(super) fn server_due(&mut self, wire: &mut dyn Wire, index: u32, events: &mut Vec<Event>) {
         let Some(server) = self.servers.at_mut(index) else {
             return;
