@@ -36,6 +36,23 @@ fn cancelled_while_it_rings() {
     }
 }
 
+/// Section 15: the caller may end an early dialog with BYE too.
+#[test]
+fn hung_up_while_it_rings() {
+    for seed in 0..4 {
+        let (mut stage, alice, bob) = stage(seed, Habits::default(), Answer::Rings);
+        stage.run(2000);
+        stage.act(alice, |phone, cx| phone.hang_up_early(cx, 0));
+        stage.run(2000);
+        assert_eq!(
+            (stage.look(alice).leg().status, stage.look(bob).leg().status),
+            (487, 487)
+        );
+        stage.rest(1);
+        assert_eq!(stage.cdr()[0]["result"], "cancelled");
+    }
+}
+
 /// The CANCEL leaves at every moment around the answer.
 #[test]
 fn cancel_crosses_the_answer() {
@@ -110,7 +127,7 @@ fn a_caller_that_never_acknowledges() {
     }
 }
 
-/// The phone that holds a call never acknowledges the re-INVITE's 2xx; neither does it die silently.
+/// Nobody says goodbye, nobody speaks.
 #[test]
 fn both_phones_vanish() {
     let (mut stage, alice, bob) = stage(4, Habits::default(), Answer::After(Duration::from_secs(1)));

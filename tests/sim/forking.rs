@@ -88,3 +88,34 @@ fn one_after_the_other_by_preference() {
         stage.rest(1);
     }
 }
+
+/// Both branches describe early media; the one that answers is heard.
+#[test]
+fn early_media_of_two_branches() {
+    for seed in 0..8 {
+        let mut stage = Stage::new(Setup {
+            seed,
+            ..Setup::default()
+        });
+        let alice = stage.registered("alice", Habits::default());
+        let early = |answer, q| Habits {
+            early: true,
+            ..habits(answer, q)
+        };
+        let q = (seed % 2 == 1).then_some("0.4");
+        let after = |millis| Answer::After(Duration::from_millis(millis));
+        let cell = stage.registered("bob", early(after(1500), None));
+        let other = stage.registered("bob", early(if q.is_some() { after(9000) } else { after(4000) }, q));
+        let number = stage.name("bob");
+        stage.act(alice, |phone, cx| phone.call(cx, &number));
+        stage.run(5000);
+        assert_eq!(stage.look(alice).leg().status, 200, "seed {seed}");
+        assert!(
+            stage.look(alice).leg().heard > 20 && stage.look(cell).leg().heard > 20,
+            "seed {seed}"
+        );
+        assert!(stage.look(other).legs.iter().all(|leg| leg.heard == 0 && leg.is_over()));
+        stage.act(alice, |phone, cx| phone.hang_up(cx, 0));
+        stage.rest(1);
+    }
+}

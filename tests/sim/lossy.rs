@@ -66,6 +66,9 @@ fn chaos(seed: u64, results: &mut Results) {
         }
     }
     for cdr in cdr {
+        if std::env::var_os("RINGFORT_SIM_SHOW").is_some_and(|show| cdr["result"] == *show.to_string_lossy()) {
+            eprintln!("seed {seed}: {cdr:#}");
+        }
         *results.entry(cdr["result"].to_string()).or_default() += 1;
     }
 }

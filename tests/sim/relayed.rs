@@ -117,3 +117,77 @@ fn hanging_up_during_a_change() {
         stage.rest(1);
     }
 }
+
+/// RFC 3261 section 13.2.2.4: a 2xx that comes again gets the same ACK again; where the offer was
+/// delayed that ACK carries the answer.
+#[test]
+fn a_lost_ack_with_the_answer_is_sent_again() {
+    for (seed, again) in [(1, false), (2, false), (3, true), (4, true)] {
+        let mut stage = Stage::new(Setup {
+            seed,
+            ..Setup::default()
+        });
+        let offers = again;
+        let alice = stage.registered(
+            "alice",
+            Habits {
+                offers,
+                ..Habits::default()
+            },
+        );
+        let bob = stage.registered("bob", Habits::default());
+        let number = stage.name("bob");
+        stage.look(bob).habits.deaf = u32::from(!again);
+        stage.act(alice, |phone, cx| phone.call(cx, &number));
+        stage.run(6000);
+        if again {
+            stage.look(bob).habits.deaf = 1;
+            stage.act(alice, |phone, cx| phone.change_without_offer(cx, 0));
+            stage.run(3000);
+            assert_eq!(stage.look(alice).leg().changes, [200]);
+        }
+        assert_eq!(stage.look(bob).answers_heard(), 1, "seed {seed}");
+        assert!(
+            stage.look(alice).leg().heard > 20 && stage.look(bob).leg().heard > 20,
+            "seed {seed}"
+        );
+        stage.act(alice, |phone, cx| phone.hang_up(cx, 0));
+        stage.rest(1);
+    }
+}
+
+/// RFC 4028: sessions of 90 s are refreshed as long as both sides are there.
+#[test]
+fn a_long_call_stays_up() {
+    for seed in 0..2 {
+        let mut stage = Stage::new(Setup {
+            seed,
+            change: |plan| plan.sip.session_expires = 90,
+            ..Setup::default()
+        });
+        let habits = || Habits {
+            pace: std::time::Duration::from_secs(1),
+            ..Habits::default()
+        };
+        let alice = stage.registered("alice", habits());
+        let bob = stage.registered("bob", habits());
+        let number = stage.name("bob");
+        stage.act(alice, |phone, cx| phone.call(cx, &number));
+        stage.run(600_000);
+        assert_eq!(stage.calls(), 1);
+        stage.act(bob, |phone, cx| phone.hang_up(cx, 0));
+        stage.rest(1);
+        assert_eq!(stage.cdr()[0]["result"], "completed");
+    }
+}
+
+/// Section 13.3.1.4 within the dialog: a re-INVITE's 2xx that is never acknowledged ends the call.
+#[test]
+fn a_callee_that_never_acknowledges_its_own_change() {
+    let (mut stage, alice, bob) = call(5, Habits::default());
+    stage.look(bob).habits.acks = false;
+    stage.act(bob, |phone, cx| phone.change(cx, 0, "INVITE", "sendonly"));
+    stage.run(60_000);
+    assert!(stage.look(alice).leg().is_over() && stage.look(bob).leg().is_over());
+    stage.rest(1);
+}

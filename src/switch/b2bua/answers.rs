@@ -234,18 +234,20 @@ impl B2bua {
             super::end::send_in(turn, dialog, &path, Method::Ack, sdp);
             turn.core.stats.request(MethodLabel::Ack, Direction::Out);
         }
+        leg.ack_answer = if sdp.is_empty() { Buf::new() } else { sdp.into() };
     }
 
-    /// The ACK of a 2xx that came again. While the answer of a delayed offer is still missing
+    /// The ACK of a 2xx that came again, with the same answer (RFC 3261 section 13.2.2.4). While the answer of a delayed offer is still missing
     /// there is nothing to send yet.
     pub(super) fn acknowledge_again(&mut self, turn: &mut Turn<'_, '_>, at: Handle, response: &Message<'_>) {
-        let Some(call) = self.calls.get(at) else { return };
+        let Some(call) = self.calls.get_mut(at) else { return };
         let side = match &call.a.dialog {
             Some(dialog) if dialog.call_id() == response.call_id() => Side::A,
             _ => Side::B,
         };
         if call.ack_owed != Some(side) && call.exchange.is_none() {
-            self.acknowledge(turn, at, side, &[]);
+            let answer = std::mem::take(&mut call.leg(side).ack_answer);
+            self.acknowledge(turn, at, side, &answer);
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::switch::core::Turn;
 use crate::switch::next_hop;
 use crate::switch::proxy::record::{read_token, write_token};
 use crate::switch::slab::Handle;
+use shards::Buf;
 
 /// Letter of the side, 16 digits of the call's handle, 8 random digits.
 pub(super) const TAG: usize = 25;
@@ -31,6 +32,8 @@ pub(super) struct Leg {
     pub agreed: Option<session_timer::Verdict>,
     /// A refresh of ours is under way.
     pub refreshing: bool,
+    /// The answer that our last ACK carried; empty when it carried none.
+    pub ack_answer: Buf,
 }
 
 impl Leg {
@@ -45,6 +48,7 @@ impl Leg {
             session: None,
             agreed: None,
             refreshing: false,
+            ack_answer: Buf::new(),
         }
     }
 

@@ -9,6 +9,10 @@ impl Phone {
     pub(super) fn request(&mut self, cx: &mut EndpointCx<'_>, from: SocketAddr, request: &Text) {
         let method = request.start.split(' ').next().unwrap_or("").to_owned();
         if method == "ACK" {
+            if self.habits.deaf > 0 {
+                self.habits.deaf -= 1;
+                return;
+            }
             return self.acked(cx, request);
         }
         let key = (request.branch(), method.clone());
@@ -93,6 +97,12 @@ impl Phone {
         };
         let tag = leg.local_tag.clone();
         self.legs.push(leg);
+        let early = self.habits.early && !request.body.is_empty();
+        let (ringing, body) = if early {
+            (183, self.sdp("sendrecv"))
+        } else {
+            (180, String::new())
+        };
         match self.habits.answer {
             Answer::Busy => {
                 self.legs[place].state = State::Over;
@@ -100,11 +110,11 @@ impl Phone {
                 self.fail(cx, place, 486);
             }
             Answer::After(ring) => {
-                self.reply(cx, from, request, 180, &tag, "", "");
+                self.reply(cx, from, request, ringing, &tag, "", &body);
                 self.timer(cx, ring, Timer::Pick(place));
             }
             Answer::Rings | Answer::Dead => {
-                self.reply(cx, from, request, 180, &tag, "", "");
+                self.reply(cx, from, request, ringing, &tag, "", &body);
             }
         }
     }
@@ -177,6 +187,7 @@ impl Phone {
             return;
         }
         if std::mem::take(&mut leg.owes_answer) && leg.state == State::Up && !request.body.is_empty() {
+            leg.answers += 1;
             self.described(cx, place, &request.body);
         }
     }

@@ -30,8 +30,8 @@ impl Phone {
         } else {
             String::new()
         };
-        self.legs[place].owes_answer = !self.habits.offers;
         let cseq = self.next_cseq(place);
+        self.legs[place].answers_in_ack = if self.habits.offers { 0 } else { cseq };
         let branch = self.within(cx, place, "INVITE", cseq, credentials, &body);
         self.legs[place].asking = Some(branch);
     }
@@ -77,6 +77,24 @@ impl Phone {
         self.legs[place].asking = Some(branch);
     }
 
+    /// A re-INVITE that leaves the offer to the other side.
+    pub(crate) fn change_without_offer(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+        let cseq = self.next_cseq(place);
+        let branch = self.within(cx, place, "INVITE", cseq, "", "");
+        let leg = &mut self.legs[place];
+        leg.asking = Some(branch);
+        leg.answers_in_ack = cseq;
+    }
+
+    /// BYE of an unanswered call (section 15).
+    pub(crate) fn hang_up_early(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+        let leg = &mut self.legs[place];
+        leg.remote_tag = leg.early_tag.clone();
+        leg.target = leg.early_target.clone();
+        let cseq = self.next_cseq(place);
+        self.within(cx, place, "BYE", cseq, "", "");
+    }
+
     pub(super) fn response(&mut self, cx: &mut EndpointCx<'_>, response: &Text) {
         let (branch, method, status) = (response.branch(), response.method().to_owned(), response.status());
         let Some(found) = self
@@ -93,6 +111,10 @@ impl Phone {
             if let Some(place) = leg.filter(|_| first) {
                 let leg = &mut self.legs[place];
                 leg.rings |= status >= 180;
+                if leg.state == State::Early && status >= 180 {
+                    leg.early_tag = response.to_tag();
+                    leg.early_target = text::uri(response.one("contact")).to_owned();
+                }
                 if !heard && leg.cancelled && leg.state == State::Early && method == "INVITE" {
                     self.send_cancel(cx, found);
                 }
@@ -191,7 +213,7 @@ impl Phone {
             answer = self.described(cx, place, &response.body);
         }
         if acks {
-            let owes = opening && self.legs[place].owes_answer || !fresh && self.legs[place].owes_answer && cseq <= 2;
+            let owes = self.legs[place].answers_in_ack == cseq;
             let body = if owes { self.sdp(answer) } else { String::new() };
             self.within(cx, place, "ACK", cseq, "", &body);
         }
@@ -235,6 +257,10 @@ impl Leg {
             cancelled: false,
             unacked: None,
             owes_answer: false,
+            answers_in_ack: 0,
+            answers: 0,
+            early_tag: String::new(),
+            early_target: String::new(),
             asking: None,
             status: 0,
             changes: Vec::new(),

@@ -41,6 +41,10 @@ pub(crate) struct Habits {
     pub(crate) patience: Option<Duration>,
     /// Acknowledges 2xx.
     pub(crate) acks: bool,
+    /// Does not hear so many ACKs.
+    pub(crate) deaf: u32,
+    /// Rings with 183 and a description.
+    pub(crate) early: bool,
     /// Puts an offer into its INVITE.
     pub(crate) offers: bool,
     /// Between RTP packets.
@@ -57,6 +61,8 @@ impl Default for Habits {
             hold: None,
             patience: None,
             acks: true,
+            deaf: 0,
+            early: false,
             offers: true,
             pace: Duration::from_millis(100),
             q: None,
@@ -100,6 +106,12 @@ pub(crate) struct Leg {
     unacked: Option<(u32, Vec<u8>, Duration, Time)>,
     /// The answered INVITE carried no offer: the ACK must bring the answer.
     owes_answer: bool,
+    /// The INVITE of ours (its CSeq) whose ACK has to bring the answer.
+    answers_in_ack: u32,
+    /// Answers that an ACK brought.
+    answers: u32,
+    early_tag: String,
+    early_target: String,
     /// Our re-INVITE is under way.
     asking: Option<String>,
     pub(crate) status: u16,
@@ -216,6 +228,11 @@ impl Phone {
             leg.unacked = None;
         }
         self.sent.iter_mut().for_each(|sent| sent.done = true);
+    }
+
+    /// How often an ACK brought the answer of the last call's offer.
+    pub(crate) fn answers_heard(&self) -> u32 {
+        self.leg().answers
     }
 
     /// The last call.
