@@ -404,7 +404,7 @@ fn relayed_packets() {
     let mut desk = Desk::new(Mode::B2bua, MediaPath::Relay);
     let few = steady(20, 10, |number| call(&mut desk, number, 10));
     let many = steady(0, 10, |number| call(&mut desk, 1000 + number, 200));
-    assert!(many <= few.max(10), "{many} allocations in 4000 packets, {few} in 200");
+    assert!(many <= few, "{many} allocations in 4000 packets, {few} in 200");
 }
 
 #[test]
@@ -416,7 +416,8 @@ fn registrations() {
         digest.iter().map(|octet| format!("{octet:02x}")).collect()
     };
     let mut nonce = String::new();
-    let count = steady(300, 200, |number| {
+    // Ten a second, and a transaction lives for 32 s.
+    let count = steady(400, 200, |number| {
         let register = |credentials: &str| {
             request(
                 uri,

@@ -7,7 +7,7 @@ use crate::protocol::sip::dialog::Dialog;
 use crate::protocol::sip::dialog::session_timer::{self, SessionTimer};
 use crate::switch::core::Turn;
 use crate::switch::next_hop;
-use crate::switch::proxy::record::{read_token, write_token};
+use crate::switch::proxy::record::read_token;
 use crate::switch::slab::Handle;
 use shards::Buf;
 
@@ -74,12 +74,12 @@ impl Leg {
 }
 
 fn mint_tag(side: Side, at: Handle, random: [u8; 4]) -> [u8; TAG] {
-    let mut text = Vec::with_capacity(TAG);
-    text.push(if side == Side::A { b'a' } else { b'b' });
-    write_token(&mut text, at);
-    crate::switch::site::write_hex(&mut text, &random);
-    let mut tag = [b'0'; TAG];
-    tag.copy_from_slice(&text);
+    let token = u128::from(at.index) << 64 | u128::from(at.generation) << 32;
+    let digits = token | u128::from(u32::from_be_bytes(random));
+    let mut tag = [if side == Side::A { b'a' } else { b'b' }; TAG];
+    for (place, digit) in tag.iter_mut().skip(1).zip((0..TAG - 1).rev()) {
+        *place = b"0123456789abcdef"[(digits >> (digit * 4) & 15) as usize];
+    }
     tag
 }
 
@@ -122,6 +122,7 @@ mod tests {
             generation: 7,
         };
         let tag = mint_tag(Side::B, at, [1, 2, 3, 4]);
+        assert_eq!(&tag, b"b0000dead0000000701020304");
         assert_eq!(read_tag(&tag), Some((Side::B, at)));
         assert_eq!(read_tag(b"314159"), None);
         assert_eq!(read_tag(b"c000000000000000000000000"), None);
