@@ -9,7 +9,38 @@ use crate::switch::proxy::record::{read_token, write_id};
 use crate::switch::registrar::record;
 use shards::Cx;
 
+/// What a shard still holds of calls and requests, entries that wait for their end included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// Server and client transactions.
+    pub transactions: usize,
+    /// Entries of the B2BUA.
+    pub b2bua: usize,
+    /// Requests on their way through the proxy.
+    pub forwarded: usize,
+    /// Proxied calls.
+    pub records: usize,
+    /// Calls counted against the limit.
+    pub counted: u32,
+    /// Media ports in use.
+    pub ports: u64,
+}
+
 impl Appliance {
+    /// What is there now; nothing of it may stay after the last call has ended.
+    #[must_use]
+    pub fn leftovers(&self) -> Leftovers {
+        let (servers, clients) = self.core.tx.counts();
+        Leftovers {
+            transactions: servers + clients,
+            b2bua: self.b2bua.len(),
+            forwarded: self.proxy.requests(),
+            records: self.proxy.calls().count(),
+            counted: self.core.calls,
+            ports: self.core.media.counters().ports_used,
+        }
+    }
+
     /// Counters and gauges of this shard. The loop's own figures are the supervisor's to add.
     pub(super) fn figures(&mut self) -> ShardFigures {
         let media = self.core.media.counters();

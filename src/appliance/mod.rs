@@ -8,6 +8,7 @@ mod figures;
 mod register;
 
 pub use durable::Durable;
+pub use figures::Leftovers;
 
 use crate::media::MediaEvent;
 use crate::ops::stats::Direction;

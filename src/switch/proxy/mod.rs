@@ -286,6 +286,12 @@ impl Proxy {
         self.records.iter()
     }
 
+    /// How many requests are on their way.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
     /// When [`Proxy::expire`] wants to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {

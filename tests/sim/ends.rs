@@ -1,0 +1,127 @@
+//! Ways for a relayed call not to be answered, or to end badly.
+
+use super::phone::{Answer, Habits};
+use super::stage::{Setup, Stage};
+use shards::sim::EndpointId;
+use std::time::Duration;
+
+fn stage(seed: u64, caller: Habits, answer: Answer) -> (Stage, EndpointId, EndpointId) {
+    let mut stage = Stage::new(Setup {
+        seed,
+        shards: 2 + (seed % 2) as u16,
+        change: |plan| plan.sip.timers.c = Duration::from_secs(20),
+        ..Setup::default()
+    });
+    let alice = stage.registered("alice", caller);
+    let bob = stage.registered("bob", Habits::default());
+    stage.look(bob).habits.answer = answer;
+    let number = stage.name("bob");
+    stage.act(alice, |phone, cx| phone.call(cx, &number));
+    (stage, alice, bob)
+}
+
+#[test]
+fn cancelled_while_it_rings() {
+    for seed in 0..6 {
+        let (mut stage, alice, bob) = stage(seed, Habits::default(), Answer::Rings);
+        stage.run(2000);
+        stage.act(alice, |phone, cx| phone.cancel(cx, 0));
+        stage.run(2000);
+        assert_eq!(
+            (stage.look(alice).leg().status, stage.look(bob).leg().status),
+            (487, 487)
+        );
+        stage.rest(1);
+        assert_eq!(stage.cdr()[0]["result"], "cancelled");
+    }
+}
+
+/// The CANCEL leaves at every moment around the answer.
+#[test]
+fn cancel_crosses_the_answer() {
+    for seed in 0..60 {
+        let (mut stage, alice, bob) = stage(seed, Habits::default(), Answer::After(Duration::from_millis(50)));
+        let until = stage.world.now() + Duration::from_micros(50_000 + seed * 80);
+        stage.world.run_until(until);
+        stage.act(alice, |phone, cx| {
+            phone.cancel(cx, 0);
+            phone.hang_up(cx, 0); // when it was answered already
+        });
+        stage.run(3000);
+        assert!(stage.look(alice).leg().is_over(), "seed {seed}");
+        assert!(
+            stage.look(bob).leg().is_over(),
+            "seed {seed}: {:?}",
+            stage.look(bob).leg()
+        );
+        stage.rest(1);
+    }
+}
+
+#[test]
+fn cancelled_at_once() {
+    for seed in 0..30 {
+        let (mut stage, alice, _) = stage(seed, Habits::default(), Answer::Rings);
+        let until = stage.world.now() + Duration::from_micros(seed * 150);
+        stage.world.run_until(until);
+        stage.act(alice, |phone, cx| phone.cancel(cx, 0));
+        stage.run(3000);
+        let status = stage.look(alice).leg().status;
+        assert!(matches!(status, 407 | 487), "seed {seed}: {status}");
+        // A caller who gives up when asked for a password has not made a call.
+        stage.rest(usize::from(status == 487));
+    }
+}
+
+#[test]
+fn busy_unanswered_and_dead() {
+    let cases = [
+        (Answer::Busy, 486, "busy"),
+        (Answer::Rings, 408, "no_answer"),
+        (Answer::Dead, 408, "no_answer"),
+    ];
+    for (answer, status, result) in cases {
+        let (mut stage, alice, bob) = stage(1, Habits::default(), answer);
+        stage.run(50_000);
+        assert_eq!(stage.look(alice).leg().status, status, "{answer:?}");
+        if answer == Answer::Rings {
+            assert_eq!(stage.look(bob).leg().status, 487, "the callee stops ringing");
+        }
+        stage.rest(1);
+        assert_eq!(stage.cdr()[0]["result"], result);
+    }
+}
+
+/// RFC 3261 section 13.3.1.4: without an ACK the call ends, for both.
+#[test]
+fn a_caller_that_never_acknowledges() {
+    for offers in [true, false] {
+        let habits = Habits {
+            acks: false,
+            offers,
+            ..Habits::default()
+        };
+        let (mut stage, alice, bob) = stage(3, habits, Answer::After(Duration::from_secs(1)));
+        stage.run(10_000);
+        assert_eq!(stage.calls(), 1);
+        stage.run(40_000);
+        assert!(stage.look(alice).leg().is_over() && stage.look(bob).leg().is_over());
+        stage.rest(1);
+    }
+}
+
+/// The phone that holds a call never acknowledges the re-INVITE's 2xx; neither does it die silently.
+#[test]
+fn both_phones_vanish() {
+    let (mut stage, alice, bob) = stage(4, Habits::default(), Answer::After(Duration::from_secs(1)));
+    stage.run(5000);
+    assert_eq!(stage.calls(), 1);
+    for phone in [alice, bob] {
+        let phone = stage.look(phone);
+        phone.habits.answer = Answer::Dead;
+        phone.switch_off();
+    }
+    stage.run(200_000);
+    stage.rest(1);
+    assert_eq!(stage.cdr()[0]["result"], "media_timeout");
+}

@@ -1,0 +1,263 @@
+//! A scripted telephone: a user agent of its own making (RFC 3261 as far as a desk phone goes),
+//! so that it checks the appliance and not itself.
+
+mod audio;
+mod callee;
+mod caller;
+mod register;
+mod send;
+
+use super::stage::{DOMAIN, Minter, SERVER};
+use super::text::{self, Text};
+use shards::Time;
+use shards::sim::{Endpoint, EndpointCx};
+use std::any::Any;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What a phone does with an incoming call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Rings, then answers.
+    After(Duration),
+    /// 486.
+    Busy,
+    /// Rings for ever.
+    Rings,
+    /// Switched off: no answer to anything.
+    Dead,
+}
+
+/// How a phone behaves by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Habits {
+    pub(crate) answer: Answer,
+    /// Hangs up so long after the answer.
+    pub(crate) talk: Option<Duration>,
+    /// Holds so long after the answer, and resumes after as long again.
+    pub(crate) hold: Option<Duration>,
+    /// Cancels an unanswered call after this.
+    pub(crate) patience: Option<Duration>,
+    /// Acknowledges 2xx.
+    pub(crate) acks: bool,
+    /// Puts an offer into its INVITE.
+    pub(crate) offers: bool,
+    /// Between RTP packets.
+    pub(crate) pace: Duration,
+    pub(crate) q: Option<&'static str>,
+    pub(crate) sha256: bool,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self {
+            answer: Answer::After(Duration::from_secs(2)),
+            talk: None,
+            hold: None,
+            patience: None,
+            acks: true,
+            offers: true,
+            pace: Duration::from_millis(100),
+            q: None,
+            sha256: false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Before a final answer.
+    Early,
+    /// Answered.
+    Up,
+    Over,
+}
+
+/// One end of a dialog.
+#[derive(Clone, Debug)]
+pub(crate) struct Leg {
+    pub(crate) calling: bool,
+    /// Not a second branch of a forked call.
+    pub(crate) first: bool,
+    pub(crate) state: State,
+    pub(crate) call_id: String,
+    local_tag: String,
+    remote_tag: String,
+    local: String,
+    remote: String,
+    target: String,
+    routes: Vec<String>,
+    cseq: u32,
+    remote_cseq: u32,
+    /// The INVITE that opened it, as sent or as received.
+    invite: Text,
+    from: SocketAddr,
+    /// What the callee answers in.
+    rings: bool,
+    cancelled: bool,
+    /// A 2xx of ours that waits for its ACK.
+    unacked: Option<(u32, Vec<u8>, Duration, Time)>,
+    /// The answered INVITE carried no offer: the ACK must bring the answer.
+    owes_answer: bool,
+    /// Our re-INVITE is under way.
+    asking: Option<String>,
+    pub(crate) status: u16,
+    /// Final statuses of re-INVITEs and UPDATEs.
+    pub(crate) changes: Vec<u16>,
+    /// The other phone, for the mark in the audio.
+    pub(crate) peer: String,
+    rtp_to: Option<SocketAddr>,
+    sends: bool,
+    /// What the other side last said of its direction.
+    pub(crate) direction: String,
+    sequence: u16,
+    paced: bool,
+    pub(crate) heard: u32,
+    pub(crate) sent: u32,
+}
+
+impl Leg {
+    pub(crate) fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+}
+
+/// A request that waits for its final response.
+struct Sent {
+    branch: String,
+    method: String,
+    to: SocketAddr,
+    octets: Vec<u8>,
+    interval: Duration,
+    until: Time,
+    leg: Option<usize>,
+    provisional: bool,
+    done: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    Again(usize),
+    Pick(usize),
+    Hangup(usize),
+    Hold(usize),
+    Resume(usize),
+    Retry(usize, &'static str),
+    GiveUp(usize),
+    Resend(usize),
+    Audio(usize),
+}
+
+/// The phone.
+pub(crate) struct Phone {
+    pub(crate) name: String,
+    password: String,
+    pub(crate) me: SocketAddr,
+    rtp: SocketAddr,
+    pub(crate) habits: Habits,
+    pub(crate) legs: Vec<Leg>,
+    sent: Vec<Sent>,
+    answered: HashMap<(String, String), (Vec<u8>, SocketAddr)>,
+    timers: Vec<Timer>,
+    mint: Minter,
+    /// Every request received once: its method.
+    pub(crate) requests: Vec<String>,
+    pub(crate) strange: Vec<String>,
+    pub(crate) register: register::Register,
+}
+
+impl Phone {
+    pub(crate) fn new(
+        name: String,
+        password: String,
+        me: SocketAddr,
+        rtp: SocketAddr,
+        habits: Habits,
+        mint: Minter,
+    ) -> Self {
+        Self {
+            name,
+            password,
+            me,
+            rtp,
+            habits,
+            legs: Vec::new(),
+            sent: Vec::new(),
+            answered: HashMap::new(),
+            timers: Vec::new(),
+            mint,
+            requests: Vec::new(),
+            strange: Vec::new(),
+            register: Default::default(),
+        }
+    }
+
+    fn timer(&mut self, cx: &mut EndpointCx<'_>, after: Duration, timer: Timer) {
+        cx.timer_at(cx.now + after, self.timers.len() as u64);
+        self.timers.push(timer);
+    }
+
+    fn contact(&self) -> String {
+        format!("<sip:{}@{}>", self.name, self.me)
+    }
+
+    /// The leg that a message within a dialog is of: its own tag, and the other's.
+    fn leg_of(&self, call_id: &str, own: &str, other: &str) -> Option<usize> {
+        self.legs.iter().position(|leg| {
+            leg.call_id == call_id && leg.local_tag == own && (leg.remote_tag == other || leg.remote_tag.is_empty())
+        })
+    }
+
+    /// Says and sends nothing any more.
+    pub(crate) fn switch_off(&mut self) {
+        for leg in &mut self.legs {
+            leg.state = State::Over;
+            leg.unacked = None;
+        }
+        self.sent.iter_mut().for_each(|sent| sent.done = true);
+    }
+
+    /// The last call.
+    pub(crate) fn leg(&self) -> &Leg {
+        self.legs.last().expect("a call")
+    }
+}
+
+impl Endpoint for Phone {
+    fn datagram(&mut self, cx: &mut EndpointCx<'_>, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
+        if to != self.me {
+            return self.hear(from, bytes);
+        }
+        let Some(message) = Text::parse(bytes) else { return };
+        if self.habits.answer == Answer::Dead {
+            return;
+        }
+        match message.status() {
+            0 => self.request(cx, from, &message),
+            _ => self.response(cx, &message),
+        }
+    }
+
+    fn timer(&mut self, cx: &mut EndpointCx<'_>, tag: u64) {
+        match self.timers[tag as usize] {
+            Timer::Again(place) => self.again(cx, place),
+            Timer::Pick(leg) => self.pick_up(cx, leg),
+            Timer::Hangup(leg) => self.hang_up(cx, leg),
+            Timer::Hold(leg) => {
+                self.change(cx, leg, "INVITE", "sendonly");
+                let hold = self.habits.hold.unwrap_or_default();
+                self.timer(cx, hold, Timer::Resume(leg));
+            }
+            Timer::Resume(leg) => self.change(cx, leg, "INVITE", "sendrecv"),
+            Timer::Retry(leg, direction) => self.change(cx, leg, "INVITE", direction),
+            Timer::GiveUp(leg) => self.cancel(cx, leg),
+            Timer::Resend(leg) => self.resend(cx, leg),
+            Timer::Audio(leg) => self.speak(cx, leg),
+        }
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}

@@ -1,0 +1,133 @@
+//! Calls through the proxy: a trunk route that is open, and users among themselves.
+
+use super::phone::{Answer, Habits};
+use super::stage::{DOMAIN, Setup, Stage};
+use ringfort::config::Plan;
+use ringfort::config::plan::{CallPolicy, Host, MediaPath, Mode, Route, RouteAuth, Target, Trunk};
+use ringfort::protocol::Transport;
+use std::time::Duration;
+
+pub(super) fn by_proxy(plan: &mut Plan) {
+    plan.local = CallPolicy {
+        mode: Mode::Proxy,
+        media: MediaPath::Direct,
+    };
+}
+
+/// Numbers that begin with 0 go to the trunk at the first phone's address.
+fn open_route(plan: &mut Plan) {
+    by_proxy(plan);
+    plan.trunks.push(Trunk {
+        name: "exchange".into(),
+        targets: vec![Target {
+            transport: Transport::Udp,
+            host: Host::Ip([10, 0, 1, 1].into()),
+            port: Some(5060),
+        }],
+        trusted: Vec::new(),
+    });
+    plan.routes.push(Route {
+        pattern: regex::bytes::Regex::new("^0[0-9]+$").expect("a pattern"),
+        trunks: vec![0],
+        policy: plan.local,
+        auth: RouteAuth::Open,
+        line: 1,
+    });
+}
+
+#[test]
+fn a_call_over_an_open_route() {
+    for (seed, shards) in [(1, 2), (2, 3), (3, 3)] {
+        let mut stage = Stage::new(Setup {
+            seed,
+            shards,
+            change: open_route,
+            ..Setup::default()
+        });
+        let trunk = stage.phone("exchange", Habits::default());
+        let caller = stage.phone("stranger", Habits::default());
+        stage.look(trunk).name = "0123".into();
+        stage.act(caller, |phone, cx| phone.call(cx, "0123"));
+        stage.run(1000);
+        assert!(stage.look(caller).leg().rings());
+        stage.run(5000);
+        assert_eq!(stage.look(caller).leg().status, 200);
+        assert_eq!(stage.calls(), 1);
+        stage.act(caller, |phone, cx| phone.hang_up(cx, 0));
+        stage.run(1000);
+        assert!(stage.look(trunk).leg().is_over());
+        assert!(stage.look(caller).leg().heard > 20 && stage.look(trunk).leg().heard > 20);
+        stage.rest(1);
+        let cdr = &stage.cdr()[0];
+        assert_eq!(
+            (&cdr["result"], &cdr["hung_up_by"]),
+            (&"completed".into(), &"caller".into())
+        );
+        assert_eq!(cdr["from"], format!("sip:stranger@{DOMAIN}"));
+    }
+}
+
+#[test]
+fn users_call_each_other_through_the_proxy() {
+    for seed in 0..8 {
+        let mut stage = Stage::new(Setup {
+            seed,
+            shards: 2 + (seed % 2) as u16,
+            change: by_proxy,
+            ..Setup::default()
+        });
+        let alice = stage.registered("alice", Habits::default());
+        let bob = stage.registered("bob", Habits::default());
+        let number = stage.name("bob");
+        stage.act(alice, |phone, cx| phone.call(cx, &number));
+        stage.run(8000);
+        assert_eq!(stage.look(alice).leg().status, 200);
+        stage.act(alice, |phone, cx| phone.change(cx, 0, "INVITE", "sendonly"));
+        stage.run(1000);
+        assert_eq!(stage.look(bob).leg().direction, "sendonly");
+        stage.act(bob, |phone, cx| phone.hang_up(cx, 0));
+        stage.run(1000);
+        assert!(stage.look(alice).leg().is_over());
+        stage.rest(1);
+        assert_eq!(stage.cdr()[0]["hung_up_by"], "callee");
+    }
+}
+
+#[test]
+fn failures_pass_the_proxy() {
+    let cases: [(Answer, Option<u64>, u16); 4] = [
+        (Answer::Busy, None, 486),
+        (Answer::Rings, Some(3), 487),
+        (Answer::Rings, None, 408),
+        (Answer::Dead, None, 408),
+    ];
+    for (answer, patience, status) in cases {
+        let mut stage = Stage::new(Setup {
+            change: |plan| {
+                by_proxy(plan);
+                plan.sip.timers.c = Duration::from_secs(20);
+            },
+            ..Setup::default()
+        });
+        let patience = patience.map(Duration::from_secs);
+        let alice = stage.registered(
+            "alice",
+            Habits {
+                patience,
+                ..Habits::default()
+            },
+        );
+        let bob = stage.registered("bob", Habits::default());
+        stage.look(bob).habits.answer = answer;
+        let number = stage.name("bob");
+        stage.act(alice, |phone, cx| phone.call(cx, &number));
+        stage.run(60_000);
+        // Timer C cancels a ringing branch, whose 487 is then the best response.
+        let got = stage.look(alice).leg().status;
+        assert!(
+            got == status || (answer, got) == (Answer::Rings, 487),
+            "{answer:?}: {got}"
+        );
+        stage.rest(1);
+    }
+}
