@@ -32,8 +32,14 @@ fn revision() -> Option<String> {
         return None;
     }
     // An archive of the source unpacked inside somebody's repository is not that repository.
-    let here = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR")?).canonicalize().ok()?;
-    if Path::new(&git(&["rev-parse", "--show-toplevel"])?).canonicalize().ok()? != here {
+    let here = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR")?)
+        .canonicalize()
+        .ok()?;
+    if Path::new(&git(&["rev-parse", "--show-toplevel"])?)
+        .canonicalize()
+        .ok()?
+        != here
+    {
         return None;
     }
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
