@@ -15,13 +15,15 @@ pub enum Peek<'a> {
     Request(&'a [u8]),
 }
 
+type Wrap<'a> = fn(&'a [u8]) -> Peek<'a>;
+
 /// Looks for the one header that counts. `None` when it is not there in plain form (folded, or
 /// missing): then the message has to be parsed.
 #[must_use]
 pub fn peek<'a>(octets: &'a [u8]) -> Option<Peek<'a>> {
     let first = memchr(b'\n', octets)?;
     let (start, mut rest) = octets.split_at(first + 1);
-    let (long, short, wrap): (&[u8], u8, fn(&'a [u8]) -> Peek<'a>) = if start.starts_with(b"SIP/") {
+    let (long, short, wrap): (&[u8], u8, Wrap<'a>) = if start.starts_with(b"SIP/") {
         (b"via", b'v', Peek::Response)
     } else if start.starts_with(b"REGISTER ") {
         (b"to", b't', Peek::Register)
