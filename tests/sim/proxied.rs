@@ -93,6 +93,56 @@ fn users_call_each_other_through_the_proxy() {
     }
 }
 
+/// RFC 3261 section 14.1: the session goes on as it was; so does the record of the call.
+#[test]
+fn a_refused_change_does_not_end_the_call() {
+    for seed in 0..6 {
+        let mut stage = Stage::new(Setup {
+            seed,
+            change: by_proxy,
+            ..Setup::default()
+        });
+        let alice = stage.registered("alice", Habits::default());
+        let bob = stage.registered("bob", Habits::default());
+        let number = stage.name("bob");
+        stage.act(alice, |phone, cx| phone.call(cx, &number));
+        stage.run(6000);
+        for phone in [alice, bob] {
+            stage.act(phone, |phone, cx| phone.change(cx, 0, "INVITE", "sendrecv"));
+        }
+        stage.run(10_000);
+        assert!(stage.look(alice).leg().changes.contains(&491), "seed {seed}");
+        assert_eq!(stage.look(alice).leg().changes.last(), Some(&200));
+        assert_eq!(stage.calls(), 1, "seed {seed}");
+        stage.act(bob, |phone, cx| phone.hang_up(cx, 0));
+        stage.rest(1);
+        assert_eq!(stage.cdr()[0]["result"], "completed");
+    }
+}
+
+/// Section 15.1.1: a BYE that nobody answers ends the call for the one who sent it, and for us.
+#[test]
+fn a_bye_to_a_phone_that_is_gone_ends_the_record() {
+    let mut stage = Stage::new(Setup {
+        change: by_proxy,
+        ..Setup::default()
+    });
+    let alice = stage.registered("alice", Habits::default());
+    let bob = stage.registered("bob", Habits::default());
+    let number = stage.name("bob");
+    stage.act(alice, |phone, cx| phone.call(cx, &number));
+    stage.run(6000);
+    stage.look(bob).habits.answer = Answer::Dead;
+    stage.look(bob).switch_off();
+    stage.act(alice, |phone, cx| phone.hang_up(cx, 0));
+    stage.rest(1);
+    let cdr = &stage.cdr()[0];
+    assert_eq!(
+        (&cdr["result"], &cdr["hung_up_by"]),
+        (&"completed".into(), &"caller".into())
+    );
+}
+
 #[test]
 fn failures_pass_the_proxy() {
     let cases: [(Answer, Option<u64>, u16); 4] = [

@@ -10,6 +10,7 @@ mod within;
 use super::core::{Turn, handle, role, user};
 use super::slab::{Handle, Slab};
 use super::target::TargetSet;
+use crate::media::Side;
 use crate::protocol::Path;
 use crate::protocol::sip::transaction::{ClientId, ServerId, User};
 use crate::protocol::sip::{Message, Method, Name, NameAddr, Reply, Uri};
@@ -265,13 +266,23 @@ impl Proxy {
             return;
         }
         let status = entry.best.send(turn, &entry);
-        if let Some(call) = entry.call.filter(|_| entry.method == Method::Invite) {
-            self.close(turn, call, status, None);
+        let Some((call, record)) = entry.call.and_then(|call| Some((call, self.records.get(call)?))) else {
+            return;
+        };
+        match entry.method {
+            // A re-INVITE that fails leaves the session as it was (section 14.1).
+            Method::Invite if record.answered().is_none() => self.close(turn, call, status, None),
+            // Section 15.1.1: after 408 or 481, or no answer at all, the dialog is over all the same.
+            Method::Bye if matches!(status, 408 | 481) => {
+                let side = if record.bye_from_callee { Side::B } else { Side::A };
+                self.close(turn, call, 200, Some(side));
+            }
+            _ => {}
         }
     }
 
     /// Ends a call's record with its CDR.
-    fn close(&mut self, turn: &mut Turn<'_, '_>, call: Handle, status: u16, hung_up_by: Option<crate::media::Side>) {
+    fn close(&mut self, turn: &mut Turn<'_, '_>, call: Handle, status: u16, hung_up_by: Option<Side>) {
         if let Some(record) = self.records.remove(call) {
             let hash = turn.core.site.hash_of(&[record.call_id()]);
             if let Ok(entry) = self.by_call_id.find_entry(hash, |&other| other == call) {
