@@ -3,8 +3,11 @@
 
 Reads `cargo metadata`. The same list stands in deny.toml for cargo-deny, which CI uses as well where
 it is installed; this check needs nothing but cargo and Python.
+
+  tools/licences.py
 """
 
+import argparse
 import json
 import os
 import re
@@ -51,6 +54,7 @@ def holds(expression, allowed):
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with open(os.path.join(ROOT, "deny.toml"), "rb") as file:
         deny = tomllib.load(file)["licenses"]
     allowed = set(deny["allow"])

@@ -7,8 +7,8 @@
 # No service is started by the installation: while it runs, a policy-rc.d says no.
 set -eu
 
-# program:package
-tests="cc:gcc python3:python3 sipp:sip-tester baresip:baresip-core sipsak:sipsak sox:sox \
+# program:package. A crate's build script (glommio) calls git.
+tests="cc:gcc git:git python3:python3 sipp:sip-tester baresip:baresip-core sipsak:sipsak sox:sox \
 curl:curl chromium:chromium chromedriver:chromium-driver"
 perf="kamailio:kamailio rtpengine:rtpengine-daemon tshark:tshark"
 
@@ -16,7 +16,8 @@ wanted=$tests
 case "${1-}" in
     --perf) wanted="$tests $perf" ;;
     "") ;;
-    *) echo "usage: $0 [--perf]" >&2; exit 2 ;;
+    -h | --help) sed -n '2,7p' "$0" | cut -c3-; exit 0 ;;
+    *) echo "setup: unknown argument $1 (see --help)" >&2; exit 2 ;;
 esac
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -24,6 +25,8 @@ missing=
 for pair in $wanted; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
+# gcc only recommends the C library's headers.
+echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 || missing="$missing libc6-dev"
 if [ -z "$missing" ]; then
     echo "setup: all programs are there, nothing to install"
     exit 0

@@ -19,5 +19,8 @@ def run(bench):
             figures.add("ringfort", us)
             if result["good"] != count or result["failed"]:
                 figures.note(f"ringfort: {calls.describe(result)}")
+        if bench.ringfort:
+            us, result = calls.through(bench, calls.ringfort(bench, "b2bua", "relay", shards=2), count, rate)
+            figures.note(f"Ringfort with 2 shards: {us:.1f} us ({calls.describe(result)}); the row is one shard")
         rows[f"b2bua-{rate}"] = figures
     return rows

@@ -38,10 +38,11 @@ def kamailio(bench, **options):
     return make
 
 
-def ringfort(bench, mode, media="direct"):
+def ringfort(bench, mode, media="direct", shards=1):
+    """With as many shards as Kamailio has workers, unless said otherwise."""
     def make(uas_port):
         server = servers.ringfort(
-            bench, trunks=[("sipp", f"udp:127.0.0.1:{uas_port}")],
+            bench, shards=shards, trunks=[("sipp", f"udp:127.0.0.1:{uas_port}")],
             routes=[{"match": "^2[0-9]{3}$", "to": ["trunk:sipp"], "mode": mode, "media": media, "auth": "open"}])
         return server, server.sip_port, server.process
     return make

@@ -20,7 +20,10 @@ def run(bench):
     if bench.default_allocator:
         us, result = calls.through(bench, calls.kamailio(bench, allocator=None), count, rate)
         figures.note(f"Kamailio with Debian's default allocator: {us:.0f} us ({calls.describe(result)})")
-    figures.note(f"{count} calls")
+    if bench.ringfort:
+        us, result = calls.through(bench, calls.ringfort(bench, "proxy", shards=2), count, rate)
+        figures.note(f"Ringfort with 2 shards: {us:.1f} us ({calls.describe(result)}); every second message crosses the mesh")
+    figures.note(f"{count} calls, one worker and one shard")
     return {"proxy": figures}
 
 

@@ -48,9 +48,11 @@ def run(bench):
     for workers, (best, why) in tries.items():
         figures.note(f"Kamailio with {workers} worker(s): {best}/s, stopped {why}")
     if bench.ringfort:
-        best, why = highest(bench, through(calls.ringfort(bench, "proxy")), steps)
-        figures.add("ringfort", best)
-        figures.note(f"Ringfort stopped {why}")
+        # Ringfort may choose, too: one shard leaves the other core to SIPp.
+        tries = {shards: highest(bench, through(calls.ringfort(bench, "proxy", shards=shards)), steps) for shards in (1, 2)}
+        figures.add("ringfort", max(best for best, _ in tries.values()))
+        for shards, (best, why) in tries.items():
+            figures.note(f"Ringfort with {shards} shard(s): {best}/s, stopped {why}")
     best, why = highest(bench, lambda rate: direct(bench, bench.rate_calls, rate), steps[-4:])
     figures.note(f"SIPp against itself, no server: {best}/s ({why})")
     return {"rate": figures}

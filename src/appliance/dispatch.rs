@@ -121,7 +121,16 @@ impl Appliance {
                 };
                 return self.b2bua.serve(&mut turn, &start, service);
             }
-            return answer_options(&mut turn, server, back, request);
+            if request.method() == Method::Options {
+                return answer_options(&mut turn, server, back, request);
+            }
+            let tag = turn.stateless_tag(request);
+            let reply = Reply {
+                to_tag: &tag,
+                headers: &[("Allow", ALLOW)],
+                ..Reply::of(405)
+            };
+            return turn.respond(server, request, back, &reply);
         }
         let drop_routes = own_routes(&turn, request);
         let (role, handle) = match policy.mode {
@@ -225,7 +234,8 @@ impl Appliance {
             Verdict::User(index) => {
                 // Nobody calls in another user's name.
                 let name = site.plan.users.get(index).map_or("", |user| user.name.as_str());
-                let own = from.is_some_and(|uri| uri.user == name.as_bytes() || !site.is_domain(uri.host));
+                let anonymous = |uri: &Uri<'_>| uri.host.eq_ignore_ascii_case(b"anonymous.invalid");
+                let own = from.is_some_and(|uri| uri.user == name.as_bytes() || anonymous(&uri));
                 if !own {
                     self.refuse(cx, back, request, 403, &[]);
                 }

@@ -107,16 +107,19 @@ impl Appliance {
         rows
     }
 
-    /// Rows of bindings whose AOR starts with `prefix`.
+    /// Rows of bindings whose AOR, as it is shown, starts with `prefix`.
     pub(super) fn registration_rows(&mut self, cx: &Cx<'_, Mesh>, limit: usize, prefix: &str) -> Vec<RegistrationRow> {
         let now = cx.now.seconds();
         let domain = self.core.site.plan.sip.domains.first().cloned().unwrap_or_default();
         let mut rows = Vec::new();
-        for (aor, octets) in self
-            .registrar
-            .iter()
-            .filter(|(aor, _)| aor.starts_with(prefix.as_bytes()))
-        {
+        let wanted = |user: &[u8]| match prefix.as_bytes().strip_prefix(user) {
+            // More than the user part was given: it goes on into `@domain`.
+            Some([]) => true,
+            Some([b'@', rest @ ..]) => domain.as_bytes().starts_with(rest),
+            Some(_) => false,
+            None => user.starts_with(prefix.as_bytes()),
+        };
+        for (aor, octets) in self.registrar.iter().filter(|(aor, _)| wanted(aor)) {
             for contact in record::contacts(octets).filter(|contact| u64::from(contact.expires) > now) {
                 if rows.len() >= limit {
                     return rows;

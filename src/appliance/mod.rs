@@ -13,16 +13,14 @@ pub use figures::Leftovers;
 use crate::media::MediaEvent;
 use crate::ops::stats::Direction;
 use crate::protocol::sip::transaction::{Answered, Event, Incoming, ServerId, Transactions};
-use shards::wheel::Wheel;
-use crate::protocol::sip::{
-    Carrier, Message, Method, NameAddr, Peek, Reply, Uri, Via, parse, peek, respond_malformed,
-};
+use crate::protocol::sip::{Carrier, Message, Method, NameAddr, Peek, Reply, Uri, Via, parse, peek, respond_malformed};
 use crate::protocol::{Path, Transport};
 use crate::switch::b2bua::B2bua;
 use crate::switch::core::{Core, CxWire, NOBODY, Turn, label, role};
 use crate::switch::mesh::{Ask, Asker, Mesh};
 use crate::switch::proxy::Proxy;
 use crate::switch::registrar::Registrar;
+use shards::wheel::Wheel;
 use shards::{Buf, ConnId, Cx, ListenerId, Program, Sender, ShardId, Slot, StreamEvent, Time, Verdict, Written};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -314,7 +312,9 @@ impl Program for Appliance {
         for (aor, record) in std::mem::take(&mut self.stored) {
             self.registrar.restore(cx.now, cx.wall, &aor, &record);
         }
-        self.next_log(cx);
+        if let Some(file) = self.durable.first_log(self.core.shard) {
+            self.switch_log(cx, file);
+        }
     }
 
     fn datagram(&mut self, cx: &mut Cx<'_, Mesh>, listener: ListenerId, from: SocketAddr, octets: &[u8]) {
@@ -452,10 +452,9 @@ impl Program for Appliance {
     fn batch_end(&mut self, cx: &mut Cx<'_, Mesh>) {
         if !self.core.cdr.is_empty() {
             let next = Vec::with_capacity(self.core.cdr.len());
-            self.durable
-                .cdr(cx.wall, std::mem::replace(&mut self.core.cdr, next));
+            self.durable.cdr(cx.wall, std::mem::replace(&mut self.core.cdr, next));
         }
-        if self.registrar.log_octets() > durable::ROTATE {
+        if self.log_serial == 0 || self.registrar.log_octets() > durable::ROTATE {
             self.next_log(cx);
         }
         for _ in 0..self.undelivered.len() {
@@ -481,7 +480,9 @@ impl Appliance {
                 core: &mut self.core,
                 cx,
             };
-            turn.reparse(&octets, |turn, request| turn.respond(server, request, &path, &Reply::of(100)));
+            turn.reparse(&octets, |turn, request| {
+                turn.respond(server, request, &path, &Reply::of(100))
+            });
             self.core.scratch.give(octets);
         }
     }

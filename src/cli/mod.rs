@@ -21,7 +21,7 @@ pub const EXIT_CONFIGURATION: u8 = 2;
 
 /// A campus telephone system in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "ringfort", version, about, long_about = None, arg_required_else_help = true)]
+#[command(name = "ringfort", version = env!("RINGFORT_VERSION"), about, long_about = None, arg_required_else_help = true)]
 #[command(after_help = "Examples:
   ringfort run                            a demonstration on loopback: users 1001 to 1009, web page on port 8080
   ringfort init /etc/ringfort             write a commented configuration for this host

@@ -16,8 +16,11 @@ pub(super) fn resolve(text: &str, file: &Path, data: PathBuf, machine: &Machine)
     let (document, mistakes) = DeTable::parse_recoverable(text);
     for mistake in &mistakes {
         let at = mistake.span().unwrap_or(0..0);
+        // The whole line: the place itself is often the line's end.
+        let before = text.get(..at.start).unwrap_or("");
+        let begin = before.rfind('\n').map_or(0, |end| end + 1);
         let line = text
-            .get(at.start..)
+            .get(begin..)
             .and_then(|rest| rest.lines().next())
             .unwrap_or("")
             .trim();
@@ -43,11 +46,11 @@ fn plan(document: &DeTable<'_>, file: &Path, data: PathBuf, machine: &Machine, r
     let (limits, calls_at) = policy::limits(root.section("limits", report), report);
     let registrar = policy::registrar(root.section("registrar", report), report);
     let local = policy::local(root.section("local", report), report);
-    let users = people::users(root.sections("user", report), report);
+    let (users, users_at): (Vec<_>, Vec<_>) = people::users(root.sections("user", report), report).into_iter().unzip();
     let trunks = people::trunks(root.sections("trunk", report), report);
     let routes = policy::routes(root.sections("route", report), &trunks, report);
     let emergency = policy::emergency(root.section("emergency", report), &trunks, report);
-    let services = policy::services(root.section("services", report), report);
+    let (services, services_at) = policy::services(root.section("services", report), report);
     let mut testing = root.section("testing", report);
     let fault_injection = testing.boolean("fault_injection", false, report);
     testing.finish(report);
@@ -72,7 +75,7 @@ fn plan(document: &DeTable<'_>, file: &Path, data: PathBuf, machine: &Machine, r
     spread_media(&mut plan);
     check_ports(&plan, &audio.ports_at, report);
     check_families(&plan, &signalling.listeners_at, &audio.address_at, report);
-    check_numbers(&plan, report);
+    check_numbers(&plan, &users_at, &services_at, report);
     lower_calls(&mut plan, calls_at.as_ref(), &audio.ports_at, report);
     plan
 }
@@ -167,37 +170,33 @@ fn check_families(plan: &Plan, listeners_at: &[Span], media_at: &Span, report: &
 }
 
 /// Numbers that have two meanings.
-fn check_numbers(plan: &Plan, report: &mut Report) {
+fn check_numbers(plan: &Plan, users_at: &[Span], services_at: &[Span; 2], report: &mut Report) {
     let services = [
         ("services.echo", &plan.services.echo),
         ("services.music", &plan.services.music),
     ];
-    for (key, number) in services {
+    for ((key, number), at) in services.iter().zip(services_at) {
         let Some(number) = number else { continue };
-        if plan.users.iter().any(|user| user.name == *number) {
-            report.error(
-                &(0..0),
-                key,
-                format!("{number:?}, also a user"),
-                "a number that is no user's",
-            );
-        }
         if plan.emergency.numbers.contains(number) {
-            report.error(
-                &(0..0),
-                key,
-                format!("{number:?}, also an emergency number"),
-                "another number",
-            );
+            let found = format!("{number:?}, also an emergency number");
+            report.error(at, key, found, "another number, or false for none");
         }
     }
-    if let Some(user) = plan
-        .users
-        .iter()
-        .find(|user| plan.emergency.numbers.contains(&user.name))
-    {
-        let expected = "a name that is no emergency number ([emergency] numbers)";
-        report.error(&(0..0), "user.name", format!("{:?}", user.name), expected);
+    for (user, at) in plan.users.iter().zip(users_at) {
+        let name = &user.name;
+        for (key, _) in services.iter().filter(|(_, number)| number.as_ref() == Some(name)) {
+            let found = format!("{name:?}, also {key}");
+            report.error(
+                at,
+                "user.name",
+                found,
+                format!("another name, or another number for {key}"),
+            );
+        }
+        if plan.emergency.numbers.contains(name) {
+            let expected = "a name that is no emergency number ([emergency] numbers)";
+            report.error(at, "user.name", format!("{name:?}"), expected);
+        }
     }
 }
 

@@ -41,7 +41,7 @@ impl ShardBackend {
         let about = About {
             name: "ringfort",
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: option_env!("RINGFORT_REVISION").unwrap_or("").to_owned(),
+            revision: env!("RINGFORT_REVISION").to_owned(),
             started: u64::try_from(
                 SystemTime::now()
                     .duration_since(UNIX_EPOCH)

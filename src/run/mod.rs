@@ -21,7 +21,7 @@ pub fn run(args: RunArgs) -> ExitCode {
     match serve(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
-            tell(&stop.sentence);
+            tell(&stop);
             stop.code
         }
     }
@@ -31,6 +31,8 @@ pub fn run(args: RunArgs) -> ExitCode {
 struct Stop {
     sentence: String,
     code: ExitCode,
+    /// It begins with `file:line:`, which editors and people look for at the line's start.
+    placed: bool,
 }
 
 impl Stop {
@@ -38,6 +40,7 @@ impl Stop {
         Self {
             sentence: sentence.into(),
             code: ExitCode::FAILURE,
+            placed: false,
         }
     }
 }
@@ -46,6 +49,7 @@ fn serve(args: &RunArgs) -> Result<(), Stop> {
     let prepared = cli::prepare(args).map_err(|refusal| Stop {
         sentence: refusal.to_string(),
         code: refusal.exit_code(),
+        placed: matches!(refusal, cli::Refusal::Configuration(_)),
     })?;
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
@@ -108,7 +112,8 @@ fn announce(running: &launch::Running, http: &str) {
 }
 
 /// A sentence on stderr, whatever the log level is.
-fn tell(sentence: &str) {
+fn tell(stop: &Stop) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "ringfort: {sentence}");
+    let who = if stop.placed { "" } else { "ringfort: " };
+    let _ = writeln!(std::io::stderr(), "{who}{}", stop.sentence);
 }

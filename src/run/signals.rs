@@ -55,6 +55,7 @@ fn drain(backend: &Arc<ShardBackend>, running: &Running) {
     }
     while calls > 0 && began.elapsed() < limit {
         std::thread::sleep(Duration::from_millis(100));
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         calls = backend.calls_now();
     }
     if calls > 0 {

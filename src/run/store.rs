@@ -7,6 +7,12 @@ use shards::{LogFile, ShardId, Wall};
 pub(super) struct DurableStore(pub Store);
 
 impl Durable for DurableStore {
+    fn first_log(&self, shard: ShardId) -> Option<LogFile> {
+        let made = self.0.next_log(shard);
+        made.inspect_err(|error| tracing::error!("shard {shard} has no log, bindings are not durable: {error}"))
+            .ok()
+    }
+
     fn take_next_log(&self, shard: ShardId) -> Option<LogFile> {
         self.0.take_next_log(shard)
     }

@@ -140,7 +140,9 @@ def run(name, body, options=None):
 
     Exit code 0 all passed, 1 something failed, 77 skipped.
     """
-    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     epilog=f"Example:\n  {sys.argv[0]} --ringfort target/release/ringfort")
     parser.add_argument("--ringfort", default=os.path.join(ROOT, "target", "release", "ringfort"), help="the binary")
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder with the logs")
     for flag, kind, default, text in options or []:

@@ -7,7 +7,7 @@ const EXAMPLES: &str = "\
 Examples:
   ringfortctl health show
   ringfortctl call list
-  ringfortctl call end 0-1a2b
+  ringfortctl call end 0000-b0000000200000001
   ringfortctl registration list --prefix 1001 -o json
   ringfortctl user list --secrets --data ./ringfort-data
   ringfortctl config validate /etc/ringfort/ringfort.toml
@@ -49,36 +49,41 @@ pub(crate) enum Output {
 #[derive(Subcommand)]
 pub(crate) enum Noun {
     /// Calls.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  ringfortctl call list")]
     Call(Call),
     /// Registrations.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  ringfortctl registration list")]
     Registration(Registration),
     /// Shards.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  ringfortctl shard list")]
     Shard(Shard),
     /// Users.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  ringfortctl user list")]
     User(User),
     /// How much more can be taken, and what gives out first.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  ringfortctl capacity show")]
     Capacity(Show),
     /// Whether all is well.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  ringfortctl health show")]
     Health(Show),
     /// Configuration.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  ringfortctl config validate /etc/ringfort/ringfort.toml"
+    )]
     Config(Config),
     /// Taking it out of service.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  ringfortctl drain start")]
     Drain(Drain),
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Call {
     /// Calls now.
+    #[command(after_help = "Example:\n  ringfortctl call list --limit 20")]
     List(Rows),
     /// Ends a call.
+    #[command(after_help = "Example:\n  ringfortctl call end 0000-b0000000200000001")]
     End {
         /// The call's identifier, from `call list`.
         id: String,
@@ -88,6 +93,7 @@ pub(crate) enum Call {
 #[derive(Subcommand)]
 pub(crate) enum Registration {
     /// Bindings now.
+    #[command(after_help = "Example:\n  ringfortctl registration list --prefix 1001 -o json")]
     List {
         #[command(flatten)]
         rows: Rows,
@@ -107,12 +113,14 @@ pub(crate) struct Rows {
 #[derive(Subcommand)]
 pub(crate) enum Shard {
     /// The shards, how busy they are and what they hold.
+    #[command(after_help = "Example:\n  ringfortctl shard list")]
     List,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum User {
     /// All users.
+    #[command(after_help = "Example:\n  ringfortctl user list --secrets --data ./ringfort-data")]
     List {
         /// With passwords, where they are known in clear.
         #[arg(long)]
@@ -123,12 +131,14 @@ pub(crate) enum User {
 #[derive(Subcommand)]
 pub(crate) enum Show {
     /// Shows it.
+    #[command(after_help = "Example:\n  ringfortctl capacity show -o json\n  ringfortctl health show")]
     Show,
 }
 
 #[derive(Subcommand)]
 pub(crate) enum Config {
     /// Checks a configuration with the running version; changes nothing.
+    #[command(after_help = "Example:\n  ringfortctl config validate /etc/ringfort/ringfort.toml")]
     Validate {
         /// The file; `-` reads standard input.
         file: PathBuf,
@@ -138,6 +148,7 @@ pub(crate) enum Config {
 #[derive(Subcommand)]
 pub(crate) enum Drain {
     /// Refuses new calls, lets the others end, then stops.
+    #[command(after_help = "Example:\n  ringfortctl drain start")]
     Start,
 }
 
@@ -145,6 +156,16 @@ pub(crate) enum Drain {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn every_level_of_help_has_an_example() {
+        fn walk(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("ringfortctl "), "{}: {help}", command.get_name());
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Arguments::command());
+    }
 
     #[test]
     fn the_command_line_is_sound() {

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 /// Relays packets without checks, rewriting or signalling.
 #[derive(Parser)]
+#[command(after_help = "Examples:
+  floor serve --backend uring --calls 500 --pairs pairs.txt
+  floor saturated --calls 500")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -18,6 +21,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Relays for `rtpload --setup direct` until it is ended; prints `ready` when it is bound.
+    #[command(after_help = "Example:
+  floor serve --backend plain --calls 500 --pairs pairs.txt")]
     Serve {
         /// Which relay.
         #[arg(long, value_enum)]
@@ -36,6 +41,8 @@ enum Command {
         wait_us: u64,
     },
     /// Measures one thread's receive and send when packets always wait; prints ns a packet.
+    #[command(after_help = "Example:
+  floor saturated --calls 500 --packets 1000000")]
     Saturated {
         /// Socket pairs.
         #[arg(long, default_value_t = 500)]

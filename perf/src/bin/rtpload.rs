@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 /// server's CPU time for each packet, for people on stderr and as one line of JSON on stdout.
 /// Exits 1 when a bound is exceeded, 2 when the run could not be made.
 #[derive(Parser)]
+#[command(after_help = "Example:
+  floor serve --backend uring --calls 500 --pairs pairs.txt &
+  rtpload --setup direct --pairs pairs.txt --calls 500 --server-pid $!
+  rtpload --setup sip --server 127.0.0.1:5060 --callee 127.0.0.1:5080 --calls 500")]
 struct Arguments {
     /// How calls are set up.
     #[arg(long, value_enum)]

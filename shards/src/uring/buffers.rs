@@ -29,7 +29,7 @@ impl BufferRing {
         }
         // An odd number of cache lines, 17 beyond a power of two: with a stride of 64 KiB the heads
         // of all buffers would fall into the same few sets of every cache.
-        let stride = (size.next_multiple_of(64) / 64 + 16 | 1) * 64;
+        let stride = ((size.div_ceil(64) + 16) | 1) * 64;
         let entries = Region::new(usize::from(count) * size_of::<BufRingEntry>())?;
         let memory = Region::new(usize::from(count) * stride)?;
         // SAFETY: the region holds `count` entries and lives until `retire` has taken the group

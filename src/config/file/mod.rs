@@ -107,7 +107,7 @@ impl<'t> Section<'t> {
     /// Takes an array of tables out (`[[user]]`); empty when it is missing.
     pub(super) fn sections(&mut self, key: &'static str, report: &mut Report) -> Vec<Section<'t>> {
         let Some(item) = self.take(key) else { return Vec::new() };
-        let expected = format!("tables: [[{}]]", item.path);
+        let expected = format!("a list of tables: a line [[{0}]] before each {0}", item.path);
         let Some(items) = item.list() else {
             item.wrong(report, &expected);
             return Vec::new();
@@ -167,6 +167,7 @@ impl<'t> Section<'t> {
             known.sort_unstable();
             let hint = match nearest(key, known.iter().copied()) {
                 Some(near) => format!("`{near}`"),
+                None if self.path.is_empty() => format!("a section such as [sip]: {}", known.join(", ")),
                 None => format!("one of {}", known.join(", ")),
             };
             report.error(at, &self.path_of(key), "an unknown key", hint);

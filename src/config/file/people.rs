@@ -7,7 +7,8 @@ use crate::config::text::{self, CidrError};
 use crate::protocol::Transport;
 use std::collections::HashMap;
 
-pub(in crate::config) fn users(sections: Vec<Section<'_>>, report: &mut Report) -> Vec<User> {
+/// The users, with the places of their names.
+pub(in crate::config) fn users(sections: Vec<Section<'_>>, report: &mut Report) -> Vec<(User, Span)> {
     let mut seen = HashMap::new();
     sections
         .into_iter()
@@ -15,7 +16,7 @@ pub(in crate::config) fn users(sections: Vec<Section<'_>>, report: &mut Report) 
         .collect()
 }
 
-fn user(mut section: Section<'_>, seen: &mut HashMap<String, u32>, report: &mut Report) -> Option<User> {
+fn user(mut section: Section<'_>, seen: &mut HashMap<String, u32>, report: &mut Report) -> Option<(User, Span)> {
     let name = required(
         &mut section,
         "name",
@@ -26,7 +27,7 @@ fn user(mut section: Section<'_>, seen: &mut HashMap<String, u32>, report: &mut 
     let password = required(
         &mut section,
         "password",
-        "a password that is not empty",
+        "a password in quotes that is not empty",
         report,
         |password| !password.is_empty() && !password.contains(char::is_control),
     );
@@ -40,12 +41,13 @@ fn user(mut section: Section<'_>, seen: &mut HashMap<String, u32>, report: &mut 
     section.finish(report);
     let (name, at) = name?;
     once("user.name", &name, &at, seen, report);
-    Some(User {
+    let user = User {
         name,
         password: password?.0,
         digest,
         display,
-    })
+    };
+    Some((user, at))
 }
 
 pub(in crate::config) fn trunks(sections: Vec<Section<'_>>, report: &mut Report) -> Vec<Trunk> {

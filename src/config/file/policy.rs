@@ -61,7 +61,7 @@ pub(in crate::config) fn registrar(mut section: Section<'_>, report: &mut Report
     let middle = default.default_expires.clamp(min_expires, max_expires.max(min_expires));
     let default_expires = section.integer("default_expires", (1, 604_800), middle, report);
     if !(min_expires <= default_expires && default_expires <= max_expires) {
-        let found = format!("{min_expires}, {default_expires}, {max_expires}");
+        let found = format!("min_expires {min_expires}, default_expires {default_expires}, max_expires {max_expires}");
         report.error(
             section.at(),
             "registrar",
@@ -279,9 +279,13 @@ pub(in crate::config) fn emergency(mut section: Section<'_>, trunks: &[Trunk], r
     }
 }
 
-/// The numbers of the built-in services, with their places.
-pub(in crate::config) fn services(mut section: Section<'_>, report: &mut Report) -> Services {
-    let echo = service(section.take("echo"), "9196", report);
+/// The numbers of the built-in services, with the places of echo and music.
+pub(in crate::config) fn services(mut section: Section<'_>, report: &mut Report) -> (Services, [Span; 2]) {
+    let echo_item = section.take("echo");
+    let echo_at = echo_item
+        .as_ref()
+        .map_or_else(|| section.at().clone(), |item| item.at.clone());
+    let echo = service(echo_item, "9196", report);
     let music_item = section.take("music");
     let music_at = music_item
         .as_ref()
@@ -292,7 +296,7 @@ pub(in crate::config) fn services(mut section: Section<'_>, report: &mut Report)
         report.error(&music_at, "services.music", found, "another number than services.echo");
     }
     section.finish(report);
-    Services { echo, music }
+    (Services { echo, music }, [echo_at, music_at])
 }
 
 /// `false` and `""` switch a service off.

@@ -119,7 +119,7 @@ fn each_mistake_has_its_line_key_and_expectation() {
         ("[limits]\ncalls = 1.5", "2: limits.calls: found 1.5"),
         (
             "[registrar]\nmin_expires = 7200",
-            "1: registrar: found 7200, 7200, 3600, expected min_expires <= default_expires <= max_expires",
+            "1: registrar: found min_expires 7200, default_expires 7200, max_expires 3600, expected min_expires <= default_expires <= max_expires",
         ),
         (
             "[local]\nmode = \"proxy\"\nmedia = \"relay\"",
@@ -131,7 +131,7 @@ fn each_mistake_has_its_line_key_and_expectation() {
         ),
         (
             "[[user]]\nname = \"1001\"\npassword = \"\"",
-            "3: user.password: found something else, expected a password that is not empty",
+            "3: user.password: found something else, expected a password in quotes that is not empty",
         ),
         (
             "[[user]]\nname = \"a b\"\npassword = \"x\"",
@@ -143,7 +143,7 @@ fn each_mistake_has_its_line_key_and_expectation() {
         ),
         (
             "[user]\nname = \"1001\"",
-            "1: user: found a table, expected tables: [[user]]",
+            "1: user: found a table, expected a list of tables: a line [[user]] before each user",
         ),
         (&format!("{trunk}{trunk}"), "5: trunk.name: found \"a\" a second time"),
         ("[[trunk]]\nname = \"a\"", "1: trunk.targets: found nothing"),
@@ -203,17 +203,26 @@ fn each_mistake_has_its_line_key_and_expectation() {
         ),
         (
             "[services]\necho = \"911\"",
-            "1: services.echo: found \"911\", also an emergency number",
+            "2: services.echo: found \"911\", also an emergency number",
         ),
         (
             "[services]\necho = \"1001\"\n[[user]]\nname = \"1001\"\npassword = \"x\"",
-            "1: services.echo: found \"1001\", also a user",
+            "4: user.name: found \"1001\", also services.echo",
         ),
         (
             "[testing]\nfault_injection = \"yes\"",
             "2: testing.fault_injection: found \"yes\", expected true or false",
         ),
-        ("[sip]\n\nlisten =", "3: found "),
+        ("[sip]\n\nlisten =", "3: found \"listen =\", expected TOML: "),
+        ("[sip\nlisten = 5", "1: found \"[sip\", expected TOML: unclosed table"),
+        (
+            "listen = \"udp:127.0.0.1:5060\"",
+            "1: listen: found an unknown key, expected a section such as [sip]: emergency, http",
+        ),
+        (
+            "[[user]]\nname = \"911\"\npassword = \"x\"",
+            "2: user.name: found \"911\", expected a name that is no emergency number",
+        ),
     ] {
         let errors = resolved(text).err().unwrap_or_else(|| panic!("no error in\n{text}"));
         let start = format!("ringfort.toml:{message}");

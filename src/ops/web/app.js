@@ -34,6 +34,11 @@ function number(n) {
   return n < 10 && !Number.isInteger(n) ? n.toFixed(1) : grouped.format(n);
 }
 
+// Below a millisecond the figure is made of the clock's steps.
+function millis(n) {
+  return n !== null && n < 1 ? "< 1" : number(n);
+}
+
 function duration(seconds) {
   const s = Math.max(0, Math.floor(seconds));
   const pad = (n) => String(n).padStart(2, "0");
@@ -177,8 +182,8 @@ function showFigures(f) {
   text("rps", number(f.requests_per_second));
   text("pps", number(f.rtp_per_second));
   text("pps-sub", `${number(f.lost)} lost, ${number(f.one_way)} one-way calls`);
-  text("p50", number(f.setup_p50_ms));
-  text("p99", f.setup_p99_ms === null ? "no call in the last minute" : `p99 ${number(f.setup_p99_ms)} ms, last minute`);
+  text("p50", millis(f.setup_p50_ms));
+  text("p99", f.setup_p99_ms === null ? "no call in the last minute" : `p99 ${millis(f.setup_p99_ms)} ms, last minute`);
   table("shards", f.shards, (s) => s.shard, (s) => [
     s.shard, stateCell(s.state), busyCell(s.busy), number(s.calls), number(s.registrations), number(s.transactions),
     number(s.ports_used), number(s.ports_free), number(s.ports_quarantined), number(s.mesh_depth), number(s.restarts),
@@ -240,7 +245,7 @@ function plainUri(uri) {
 function showRegistrations(rows, total) {
   table("bindings", rows, (r) => `${r.aor}\n${r.contact}`, (r) => [
     r.aor, r.contact, r.source, r.transport, duration(r.expires_in), r.user_agent,
-  ], ["name", "name", "quiet", "quiet", "n", "name quiet"]);
+  ], ["name", "name", "quiet", "quiet", "n", "name quiet after"]);
   byId("no-bindings").hidden = rows.length > 0;
   byId("more-bindings").hidden = rows.length < 50 || !(total > rows.length);
   text("more-bindings", `and more of ${number(total)}; type to narrow it down`);

@@ -15,13 +15,15 @@ pub enum Peek<'a> {
     Request(&'a [u8]),
 }
 
+type Wrap<'a> = fn(&'a [u8]) -> Peek<'a>;
+
 /// Looks for the one header that counts. `None` when it is not there in plain form (folded, or
 /// missing): then the message has to be parsed.
 #[must_use]
 pub fn peek<'a>(octets: &'a [u8]) -> Option<Peek<'a>> {
     let first = memchr(b'\n', octets)?;
     let (start, mut rest) = octets.split_at(first + 1);
-    let (long, short, wrap): (&[u8], u8, fn(&'a [u8]) -> Peek<'a>) = if start.starts_with(b"SIP/") {
+    let (long, short, wrap): (&[u8], u8, Wrap<'a>) = if start.starts_with(b"SIP/") {
         (b"via", b'v', Peek::Response)
     } else if start.starts_with(b"REGISTER ") {
         (b"to", b't', Peek::Register)
@@ -63,17 +65,41 @@ mod tests {
     #[test]
     fn the_header_that_counts() {
         let of = |text: &'static str| peek(text.as_bytes());
-        assert_eq!(of("INVITE sip:a@h SIP/2.0\r\nVia: x\r\nCall-ID: abc@d \r\n\r\n"), Some(Peek::Request(b"abc@d")));
-        assert_eq!(of("INVITE sip:a@h SIP/2.0\r\ni:abc\r\n\r\n"), Some(Peek::Request(b"abc")));
-        assert_eq!(of("BYE sip:a@h SIP/2.0\r\ncALL-id  :\tabc\n\n"), Some(Peek::Request(b"abc")));
-        assert_eq!(of("REGISTER sip:h SIP/2.0\r\nTimestamp: 1\r\nTo: <sip:a@h>\r\n\r\n"), Some(Peek::Register(b"<sip:a@h>")));
-        assert_eq!(of("REGISTER sip:h SIP/2.0\r\nt: <sip:a@h>\r\n\r\n"), Some(Peek::Register(b"<sip:a@h>")));
-        assert_eq!(of("SIP/2.0 200 OK\r\nv: SIP/2.0/UDP h;branch=z\r\n\r\n"), Some(Peek::Response(b"SIP/2.0/UDP h;branch=z")));
+        assert_eq!(
+            of("INVITE sip:a@h SIP/2.0\r\nVia: x\r\nCall-ID: abc@d \r\n\r\n"),
+            Some(Peek::Request(b"abc@d"))
+        );
+        assert_eq!(
+            of("INVITE sip:a@h SIP/2.0\r\ni:abc\r\n\r\n"),
+            Some(Peek::Request(b"abc"))
+        );
+        assert_eq!(
+            of("BYE sip:a@h SIP/2.0\r\ncALL-id  :\tabc\n\n"),
+            Some(Peek::Request(b"abc"))
+        );
+        assert_eq!(
+            of("REGISTER sip:h SIP/2.0\r\nTimestamp: 1\r\nTo: <sip:a@h>\r\n\r\n"),
+            Some(Peek::Register(b"<sip:a@h>"))
+        );
+        assert_eq!(
+            of("REGISTER sip:h SIP/2.0\r\nt: <sip:a@h>\r\n\r\n"),
+            Some(Peek::Register(b"<sip:a@h>"))
+        );
+        assert_eq!(
+            of("SIP/2.0 200 OK\r\nv: SIP/2.0/UDP h;branch=z\r\n\r\n"),
+            Some(Peek::Response(b"SIP/2.0/UDP h;branch=z"))
+        );
     }
 
     #[test]
     fn what_is_not_plain_is_left_to_the_parser() {
-        for text in ["", "INVITE", "INVITE sip:a SIP/2.0\r\n\r\nCall-ID: body\r\n", "INVITE sip:a SIP/2.0\r\nCall-ID:\r\n abc\r\n\r\n", "INVITE sip:a SIP/2.0\r\nCall-IDx: a\r\n\r\n"] {
+        for text in [
+            "",
+            "INVITE",
+            "INVITE sip:a SIP/2.0\r\n\r\nCall-ID: body\r\n",
+            "INVITE sip:a SIP/2.0\r\nCall-ID:\r\n abc\r\n\r\n",
+            "INVITE sip:a SIP/2.0\r\nCall-IDx: a\r\n\r\n",
+        ] {
             assert_eq!(peek(text.as_bytes()), None, "{text:?}");
         }
     }

@@ -41,9 +41,13 @@ pub(super) struct Change<'a> {
     pub full: bool,
 }
 
+/// Most Contact values in one REGISTER, whatever the limit of an AOR is.
+const MOST_UPDATES: usize = 16;
+
 /// One Contact value of the request.
 struct Update<'a> {
-    uri: &'a [u8],
+    raw: &'a [u8],
+    uri: Uri<'a>,
     /// Granted seconds; 0 removes.
     expires: u32,
     q: u16,
@@ -76,29 +80,31 @@ impl Change<'_> {
             }
             return Ok(true);
         }
-        let mut count = 0u16;
-        for value in self.request.values(Name::Contact) {
-            self.update(value)?;
-            count += 1;
-            if count > self.site.plan.limits.contacts {
-                return Err(refusal(403, "Too Many Contacts"));
+        let mut updates: [Option<Update<'_>>; MOST_UPDATES] = [const { None }; MOST_UPDATES];
+        let most = MOST_UPDATES.min(usize::from(self.site.plan.limits.contacts));
+        for (place, value) in self.request.values(Name::Contact).enumerate() {
+            let update = self.update(value)?;
+            match updates.get_mut(place).filter(|_| place < most) {
+                Some(free) => *free = Some(update),
+                None => return Err(refusal(403, "Too Many Contacts")),
             }
         }
+        let updates = || updates.iter().map_while(Option::as_ref);
         let mut kept = 0u16;
         for contact in record::contacts(before).filter(alive) {
-            if !self.updates().any(|update| is_same(&contact, &update)) {
+            if updates().any(|update| is_same(&contact, update)) {
+                self.check_order(&contact)?;
+            } else {
                 keep(after, &contact);
                 kept += 1;
-            } else {
-                self.check_order(&contact)?;
             }
         }
-        for (place, update) in self.updates().enumerate() {
-            let repeated = self.updates().skip(place + 1).any(|later| later.uri == update.uri);
+        for (place, update) in updates().enumerate() {
+            let repeated = updates().skip(place + 1).any(|later| later.raw == update.raw);
             if update.expires == 0 || repeated {
                 continue;
             }
-            let known = record::contacts(before).any(|contact| is_same(&contact, &update));
+            let known = record::contacts(before).any(|contact| is_same(&contact, update));
             if !known && self.full {
                 return Err(Refusal {
                     header: Some(("Retry-After", 30)),
@@ -109,15 +115,9 @@ impl Change<'_> {
             if kept > self.site.plan.limits.contacts {
                 return Err(refusal(403, "Too Many Contacts"));
             }
-            self.bind(after, &update)?;
+            self.bind(after, update)?;
         }
         Ok(true)
-    }
-
-    fn updates(&self) -> impl Iterator<Item = Update<'_>> {
-        self.request
-            .values(Name::Contact)
-            .filter_map(|value| self.update(value).ok())
     }
 
     fn update<'v>(&self, value: &'v [u8]) -> Result<Update<'v>, Refusal> {
@@ -153,7 +153,8 @@ impl Change<'_> {
             .filter(|_| !instance.is_empty())
             .unwrap_or(0);
         Ok(Update {
-            uri: address.uri,
+            raw: address.uri,
+            uri,
             expires,
             q: address.param("q").map_or(1000, thousandths),
             instance,
@@ -172,7 +173,7 @@ impl Change<'_> {
     fn bind(&self, after: &mut Vec<u8>, update: &Update<'_>) -> Result<(), Refusal> {
         let (path, flags) = self.reach(update)?;
         let contact = Contact {
-            uri: update.uri,
+            uri: update.raw,
             call_id: self.request.call_id(),
             instance: update.instance,
             // RFC 3327: the values in order; several lines are rare and joined by the first only.
@@ -199,7 +200,7 @@ impl Change<'_> {
         if self.path.transport.is_reliable() || self.request.header(Name::Path).is_some() {
             return Ok(flow);
         }
-        let uri = Uri::parse(update.uri).map_err(|_| refusal(400, "Bad Contact"))?;
+        let uri = &update.uri;
         if update.reg_id == 0
             && let Some(ip) = uri.host_ip()
             && ip == self.path.peer.ip()
@@ -230,13 +231,7 @@ fn is_same(contact: &Contact<'_>, update: &Update<'_>) -> bool {
     if contact.reg_id != 0 && update.reg_id != 0 {
         return contact.instance == update.instance && contact.reg_id == update.reg_id;
     }
-    if contact.uri == update.uri {
-        return true;
-    }
-    match (Uri::parse(contact.uri), Uri::parse(update.uri)) {
-        (Ok(one), Ok(other)) => one.equivalent(&other),
-        _ => false,
-    }
+    contact.uri == update.raw || Uri::parse(contact.uri).is_ok_and(|kept| kept.equivalent(&update.uri))
 }
 
 fn number(text: &[u8]) -> Option<u32> {

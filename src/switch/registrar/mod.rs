@@ -13,13 +13,14 @@ use super::core::{Turn, role};
 use super::target::{Target, TargetSet};
 use crate::protocol::Path;
 use crate::protocol::sip::transaction::{ServerId, User};
-use crate::protocol::sip::{Message, Method, Name, Reply, phrase};
+use crate::protocol::sip::{Message, Method, Name, Reply, Uri, phrase};
 use crate::store::journal;
 use change::{Change, Refusal};
 use record::{Contact, FLOW};
 use shards::{Buf, Time, Wall, Written};
 use std::collections::VecDeque;
 use std::hash::RandomState;
+use std::net::SocketAddr;
 use table::Table;
 
 /// Who owns the server transactions of REGISTERs.
@@ -75,6 +76,12 @@ impl Registrar {
             }
             let mut path = contact.path;
             path.conn = shards::ConnId::NONE;
+            if path.transport.is_reliable()
+                && let Ok(uri) = Uri::parse(contact.uri)
+                && let Some(ip) = uri.host_ip()
+            {
+                path.peer = SocketAddr::new(ip, uri.port.unwrap_or(5060));
+            }
             let expires = u32::try_from(now.seconds() + left).unwrap_or(u32::MAX);
             let _ = record::push(
                 &mut kept,
