@@ -91,6 +91,9 @@ impl shards::Host<Mesh> for Bench {
 struct Nowhere;
 
 impl Durable for Nowhere {
+    fn first_log(&self, shard: ShardId) -> Option<LogFile> {
+        self.take_next_log(shard)
+    }
     fn take_next_log(&self, _: ShardId) -> Option<LogFile> {
         Some(LogFile { serial: 1, file: None })
     }

@@ -58,11 +58,11 @@ impl Text {
         parameter(self.one("via"), "branch").unwrap_or("").to_owned()
     }
 
-    pub(crate) fn from_tag(&self) -> String {
+    pub(crate) fn tag_of_from(&self) -> String {
         parameter(self.one("from"), "tag").unwrap_or("").to_owned()
     }
 
-    pub(crate) fn to_tag(&self) -> String {
+    pub(crate) fn tag_of_to(&self) -> String {
         parameter(self.one("to"), "tag").unwrap_or("").to_owned()
     }
 

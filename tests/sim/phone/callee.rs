@@ -20,9 +20,9 @@ impl Phone {
             return cx.send(self.me, *to, octets);
         }
         self.requests.push(method.clone());
-        let place = self.leg_of(request.one("call-id"), &request.to_tag(), &request.from_tag());
+        let place = self.leg_of(request.one("call-id"), &request.tag_of_to(), &request.tag_of_from());
         match (method.as_str(), place) {
-            ("INVITE", None) if request.to_tag().is_empty() => self.called(cx, from, request),
+            ("INVITE", None) if request.tag_of_to().is_empty() => self.called(cx, from, request),
             ("CANCEL", _) => self.cancelled(cx, from, request),
             ("OPTIONS", _) => drop(self.reply(cx, from, request, 200, "", "", "")),
             (_, None) => drop(self.reply(cx, from, request, 481, "", "", "")),
@@ -57,7 +57,7 @@ impl Phone {
                 .for_each(|value| text.push_str(&format!("{name}: {value}\r\n")));
         }
         let to = request.one("to");
-        let to = match request.to_tag().is_empty() && !tag.is_empty() {
+        let to = match request.tag_of_to().is_empty() && !tag.is_empty() {
             true => format!("{to};tag={tag}"),
             false => to.to_owned(),
         };
@@ -85,7 +85,7 @@ impl Phone {
         let leg = Leg {
             call_id: request.one("call-id").to_owned(),
             local_tag: format!("d{:08x}", cx.random() as u32),
-            remote_tag: request.from_tag(),
+            remote_tag: request.tag_of_from(),
             peer: text::user(&caller).to_owned(),
             local: called,
             remote: caller,
@@ -179,7 +179,7 @@ impl Phone {
     }
 
     fn acked(&mut self, cx: &mut EndpointCx<'_>, request: &Text) {
-        let Some(place) = self.leg_of(request.one("call-id"), &request.to_tag(), &request.from_tag()) else {
+        let Some(place) = self.leg_of(request.one("call-id"), &request.tag_of_to(), &request.tag_of_from()) else {
             return;
         };
         let leg = &mut self.legs[place];

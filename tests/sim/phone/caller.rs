@@ -112,7 +112,7 @@ impl Phone {
                 let leg = &mut self.legs[place];
                 leg.rings |= status >= 180;
                 if leg.state == State::Early && status >= 180 {
-                    leg.early_tag = response.to_tag();
+                    leg.early_tag = response.tag_of_to();
                     leg.early_target = text::uri(response.one("contact")).to_owned();
                 }
                 if !heard && leg.cancelled && leg.state == State::Early && method == "INVITE" {
@@ -176,11 +176,11 @@ impl Phone {
     fn accepted(&mut self, cx: &mut EndpointCx<'_>, place: usize, found: usize, response: &Text) {
         let acks = self.habits.acks;
         let cseq = response.cseq();
-        let own = self.legs[place].remote_tag.is_empty() || self.legs[place].remote_tag == response.to_tag();
+        let own = self.legs[place].remote_tag.is_empty() || self.legs[place].remote_tag == response.tag_of_to();
         if !own {
             // A second branch answered: not wanted (section 13.2.2.4).
             let mut other = self.legs[place].clone();
-            other.remote_tag = response.to_tag();
+            other.remote_tag = response.tag_of_to();
             other.target = text::uri(response.one("contact")).to_owned();
             other.routes = response.list("record-route").into_iter().rev().collect();
             other.state = State::Up;
@@ -202,7 +202,7 @@ impl Phone {
             let leg = &mut self.legs[place];
             leg.state = State::Up;
             leg.status = response.status();
-            leg.remote_tag = response.to_tag();
+            leg.remote_tag = response.tag_of_to();
             leg.target = text::uri(response.one("contact")).to_owned();
             leg.routes = response.list("record-route").into_iter().rev().collect();
         } else if fresh {
