@@ -186,6 +186,12 @@ impl Appliance {
             let targets = self.registrar.targets(cx.now, aor);
             return self.start(cx, role, handle, targets, request);
         }
+        // The other shard may fail while it looks; nobody waits for ever.
+        let until = cx.now + self.core.site.plan.sip.timers.t1 * 64;
+        match role {
+            role::B2BUA => self.b2bua.wait(handle, until),
+            _ => self.proxy.wait(handle, until),
+        }
         let asker = Asker {
             shard: self.core.shard,
             role,

@@ -1,15 +1,28 @@
 //! Ways for a relayed call not to be answered, or to end badly.
 
 use super::phone::{Answer, Habits};
+use super::proxied::by_proxy;
 use super::stage::{Setup, Stage};
+use ringfort::config::Plan;
+use ringfort::switch::mesh::Mesh;
 use shards::sim::EndpointId;
 use std::time::Duration;
 
+fn relayed(plan: &mut Plan) {
+    plan.sip.timers.c = Duration::from_secs(20);
+}
+
+fn proxied(plan: &mut Plan) {
+    relayed(plan);
+    by_proxy(plan);
+}
+
+/// A call under way; by the seed through the B2BUA (first two of four) or the proxy.
 fn stage(seed: u64, caller: Habits, answer: Answer) -> (Stage, EndpointId, EndpointId) {
     let mut stage = Stage::new(Setup {
         seed,
         shards: 2 + (seed % 2) as u16,
-        change: |plan| plan.sip.timers.c = Duration::from_secs(20),
+        change: if seed % 4 < 2 { relayed } else { proxied },
         ..Setup::default()
     });
     let alice = stage.registered("alice", caller);
@@ -39,7 +52,7 @@ fn cancelled_while_it_rings() {
 /// Section 15: the caller may end an early dialog with BYE too.
 #[test]
 fn hung_up_while_it_rings() {
-    for seed in 0..4 {
+    for seed in [0, 1, 4, 5] {
         let (mut stage, alice, bob) = stage(seed, Habits::default(), Answer::Rings);
         stage.run(2000);
         stage.act(alice, |phone, cx| phone.hang_up_early(cx, 0));
@@ -118,7 +131,7 @@ fn a_caller_that_never_acknowledges() {
             offers,
             ..Habits::default()
         };
-        let (mut stage, alice, bob) = stage(3, habits, Answer::After(Duration::from_secs(1)));
+        let (mut stage, alice, bob) = stage(1, habits, Answer::After(Duration::from_secs(1)));
         stage.run(10_000);
         assert_eq!(stage.calls(), 1);
         stage.run(40_000);
@@ -141,4 +154,62 @@ fn both_phones_vanish() {
     stage.run(200_000);
     stage.rest(1);
     assert_eq!(stage.cdr()[0]["result"], "media_timeout");
+}
+
+/// Section 15.1.2: requests that are open when the dialog ends are answered all the same.
+#[test]
+fn ended_by_the_operator_during_a_change() {
+    for seed in [0, 1, 4, 5] {
+        let (mut stage, alice, bob) = stage(seed, Habits::default(), Answer::After(Duration::from_secs(1)));
+        stage.run(5000);
+        stage.look(bob).habits.answer = Answer::Dead;
+        stage.look(bob).switch_off();
+        stage.act(alice, |phone, cx| phone.change(cx, 0, "INVITE", "sendonly"));
+        stage.run(2000);
+        stage.tell(|| Mesh::HangUpAll);
+        stage.run(2000);
+        assert_eq!(stage.look(alice).leg().changes, [487], "seed {seed}");
+        assert!(stage.look(alice).leg().is_over());
+        stage.rest(1);
+        assert_eq!(stage.cdr()[0]["result"], "administrative");
+    }
+}
+
+/// While it drains, calls go on and new ones are turned away.
+#[test]
+fn draining() {
+    for seed in [0, 1, 2, 3] {
+        let (mut stage, alice, _) = stage(seed, Habits::default(), Answer::After(Duration::from_secs(1)));
+        let carol = stage.registered("carol", Habits::default());
+        stage.tell(|| Mesh::Drain);
+        stage.run(10);
+        let number = stage.name("bob");
+        stage.act(carol, |phone, cx| phone.call(cx, &number));
+        stage.run(5000);
+        assert_eq!(stage.look(carol).leg().status, 503);
+        assert_eq!(stage.calls(), 1);
+        stage.act(alice, |phone, cx| phone.hang_up(cx, 0));
+        stage.rest(1);
+        assert_eq!(stage.cdr()[0]["result"], "completed");
+    }
+}
+
+/// No message passes between shards: a caller is told so, sooner or later, and nothing stays.
+#[test]
+fn shards_that_cannot_speak() {
+    for seed in 0..24 {
+        let mut stage = Stage::new(Setup {
+            seed,
+            mesh: 0,
+            change: if seed % 4 < 2 { relayed } else { proxied },
+            ..Setup::default()
+        });
+        let alice = stage.phone("alice", Habits::default());
+        let number = stage.name("bob");
+        stage.act(alice, |phone, cx| phone.call(cx, &number));
+        stage.run(60_000);
+        let status = stage.look(alice).leg().status;
+        assert!(matches!(status, 408 | 480 | 503), "seed {seed}: {status}");
+        stage.rest_at_most(1);
+    }
 }

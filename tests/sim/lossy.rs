@@ -95,9 +95,7 @@ fn meddle(stage: &mut Stage, phones: &[EndpointId], seed: u64) {
             }
         });
         if last == Some(second) {
-            for shard in 0..stage.plan.shards as u16 {
-                assert!(stage.world.send_mesh(shard, Mesh::HangUpAll).is_ok());
-            }
+            stage.tell(|| Mesh::HangUpAll);
         }
     }
 }

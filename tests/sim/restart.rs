@@ -114,3 +114,27 @@ fn a_panic_ends_one_shards_calls_only() {
         stage.rest_at_most(4);
     }
 }
+
+/// A disk that refuses: telephones go on from memory, and what is registered afterwards lasts.
+#[test]
+fn a_disk_that_refuses_stops_no_telephone() {
+    for seed in 0..8 {
+        let mut stage = Stage::new(Setup {
+            seed,
+            ..Setup::default()
+        });
+        let alice = stage.registered("alice", Habits::default());
+        (0..2).for_each(|shard| stage.world.fail_log(shard, true));
+        let bob = stage.registered("bob", Habits::default());
+        assert!(reached(&mut stage, alice) && reached(&mut stage, bob), "seed {seed}");
+        (0..2).for_each(|shard| stage.world.fail_log(shard, false));
+        stage.act(bob, |phone, cx| phone.register(cx, 3600));
+        stage.run(2000);
+        assert_eq!(stage.look(bob).register_status(), 200, "seed {seed}");
+        stage.keep_logs();
+        stage.world.crash_process();
+        stage.run(5);
+        assert!(reached(&mut stage, alice) && reached(&mut stage, bob), "seed {seed}");
+        stage.rest(0);
+    }
+}

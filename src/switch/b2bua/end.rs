@@ -86,7 +86,11 @@ impl B2bua {
         }
         let Some(call) = self.calls.get_mut(at) else { return };
         call.unacknowledged = None;
-        call.exchange = None;
+        if let Some(exchange) = call.exchange.take() {
+            // Section 15.1.2: requests that are still open are answered all the same.
+            super::exchange::reply_open(turn, &exchange, 487);
+        }
+        let Some(call) = self.calls.get_mut(at) else { return };
         if call.branches.iter().all(|branch| branch.status >= 200) {
             self.forget(at);
         }

@@ -46,6 +46,14 @@ impl B2bua {
         Some(at)
     }
 
+    /// The targets of an opened call are another shard's to tell; without them it fails at `until`.
+    pub fn wait(&mut self, at: Handle, until: Time) {
+        if let Some(call) = self.calls.get_mut(at) {
+            call.ring_until = until;
+            self.schedule(at);
+        }
+    }
+
     /// The targets of an opened call are known.
     pub fn targets(&mut self, turn: &mut Turn<'_, '_>, at: Handle, targets: TargetSet, request: Option<&Message<'_>>) {
         let Some(call) = self.calls.get_mut(at) else { return };

@@ -105,10 +105,6 @@ impl B2bua {
             // Section 15: the caller may end an early dialog with BYE as well as with CANCEL.
             return self.abandon(turn, at, 487, CallResult::Cancelled);
         }
-        if let Some(exchange) = call.exchange.take() {
-            // What was still open on this side will not be answered any more otherwise.
-            super::exchange::reply_open(turn, &exchange, 487);
-        }
         self.hang_up(turn, at, Some(side), CallResult::Completed);
     }
 }

@@ -157,6 +157,12 @@ impl Proxy {
         at
     }
 
+    /// The targets of an opened request are another shard's to tell; without them it is answered at
+    /// `until`.
+    pub fn wait(&mut self, at: Handle, until: Time) {
+        self.timers.insert(until, at);
+    }
+
     /// The targets of an opened request are known. `request` when it is at hand, else it is taken
     /// from its transaction.
     pub fn targets(&mut self, turn: &mut Turn<'_, '_>, at: Handle, targets: TargetSet, request: Option<&Message<'_>>) {

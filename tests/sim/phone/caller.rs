@@ -146,8 +146,11 @@ impl Phone {
         let status = response.status();
         let leg = &mut self.legs[place];
         leg.asking = None;
-        if leg.state == State::Up {
+        if leg.status == 200 {
             leg.changes.push(status);
+            if leg.is_over() {
+                return;
+            }
             if status == 491 {
                 // Section 14.1: the owner of the Call-ID waits longer.
                 let wait = if leg.calling {
