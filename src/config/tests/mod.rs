@@ -331,6 +331,20 @@ fn the_arithmetic_names_the_first_wall() {
 }
 
 #[test]
+fn too_few_files_are_told_with_the_number_that_is_enough() {
+    let shortage = |text: &str, descriptors| fine(text).plan.shortage_on(&Machine { descriptors, ..MACHINE });
+    assert_eq!(shortage("", 20_000), None);
+    assert_eq!(
+        shortage("", 1_024).as_deref(),
+        Some(
+            "RLIMIT_NOFILE 1024 carries 480 of 5000 relayed calls: raise it with `ulimit -Hn 10064` (as root) or LimitNOFILE=10064"
+        )
+    );
+    assert_eq!(shortage("", 10_064), None, "what is advised is enough");
+    assert_eq!(shortage("[local]\nmode = \"proxy\"", 64), None);
+}
+
+#[test]
 fn the_demonstration() {
     let plan = demonstration_on(&MACHINE, "d".into(), Vec::new());
     assert_eq!(plan.sip.domains, ["127.0.0.1", "localhost", "ringfort.example"]);
