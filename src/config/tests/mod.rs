@@ -114,12 +114,10 @@ fn the_example_of_the_interface() {
     assert_eq!(plan.services.music.as_deref(), Some("9664"));
     assert!(!plan.fault_injection && !plan.demonstration);
     // 20,000 ports carry 5,000 relayed calls; proxied calls may still reach the limit.
-    assert_eq!(warnings.len(), 1);
-    assert!(
-        warnings[0].text.contains("relayed calls end at 5000"),
-        "{}",
-        warnings[0]
-    );
+    let texts: Vec<&str> = warnings.iter().map(|warning| warning.text.as_str()).collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts[0].contains("calls to 911, 112, 999 lead nowhere"), "{texts:?}");
+    assert!(texts[1].contains("relayed calls end at 5000"), "{texts:?}");
 }
 
 #[test]
@@ -262,12 +260,32 @@ fn warnings_name_their_line() {
             "ringfort.toml:2: media.ports: \"5000-9999\" includes the port of the listener udp:127.0.0.1:5060",
         ),
     ] {
-        let found = warnings(&text);
+        let mut found = warnings(&text);
+        found.retain(|line| !line.contains("emergency.numbers"));
         assert!(
             found.len() == 1 && found[0].starts_with(warning),
             "{text}\nwant {warning}\ngot  {found:#?}"
         );
     }
+}
+
+#[test]
+fn emergency_numbers_that_reach_no_trunk_are_told() {
+    let trunk = "[[trunk]]\nname = \"a\"\ntargets = \"udp:192.0.2.1\"\n";
+    let route = "[[route]]\nmatch = \"^9[0-9]{2}$\"\nto = \"trunk:a\"\n";
+    let lost = |text: &str| -> Vec<String> {
+        let mut found = warnings(text);
+        found.retain(|line| line.contains("emergency.numbers"));
+        found
+    };
+    assert_eq!(lost(""), [""; 0], "without a trunk there is nowhere to lead them");
+    let found = lost(&format!("{trunk}{route}[emergency]\n"));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].starts_with("ringfort.toml:7: emergency.numbers: calls to 112 lead nowhere"),
+        "{found:?}"
+    );
+    assert_eq!(lost(&format!("{trunk}[emergency]\ntrunks = \"a\"\n")), [""; 0]);
 }
 
 #[test]
