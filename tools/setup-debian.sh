@@ -8,8 +8,8 @@
 set -eu
 
 # program:package. A crate's build script (glommio) calls git.
-tests="cc:gcc git:git python3:python3 sipp:sip-tester baresip:baresip-core sipsak:sipsak sox:sox \
-curl:curl chromium:chromium chromedriver:chromium-driver"
+tests="cc:gcc git:git python3:python3 sipp:sip-tester baresip:baresip-core \
+chromium:chromium chromedriver:chromium-driver"
 perf="kamailio:kamailio rtpengine:rtpengine-daemon tshark:tshark"
 
 wanted=$tests
