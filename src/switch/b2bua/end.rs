@@ -65,7 +65,7 @@ impl B2bua {
                 call_id: call.text(0),
                 from: call.text(1),
                 to: call.text(2),
-                mode: if call.service { "service" } else { "b2bua" },
+                mode: if call.service.is_some() { "service" } else { "b2bua" },
                 started: call.started,
                 answered: call.answered.map(|(_, wall)| wall),
                 ended: turn.cx.wall,

@@ -58,7 +58,8 @@ impl B2bua {
         }
         if method == Method::Update && request.body().is_empty() {
             // A refresh of the session (RFC 4028): ours to answer, nothing to tell the other side.
-            return self.refreshed(turn, at, side, server, request, path);
+            self.refreshed(turn, at, side, server, request, path, &[]);
+            return;
         }
         let sdp = if method == Method::Info {
             Ok(&[][..])
@@ -74,6 +75,9 @@ impl B2bua {
             };
             return turn.respond(server, request, path, &reply);
         };
+        if let Some(service) = call.service {
+            return self.serve_again(turn, at, service, server, request, path, sdp);
+        }
         let other = side.other();
         let to = call.leg(other).next_hop(turn);
         let mut crossed = Buf::new();
@@ -278,7 +282,7 @@ impl B2bua {
         let Some(call) = self.calls.get_mut(at) else { return };
         let other = side.other();
         if call.ack_owed != Some(other) {
-            if call.service && !request.body().is_empty() {
+            if call.service.is_some() && !request.body().is_empty() {
                 // The answer to an offer of our own.
                 let sdp = sdp_of(request).unwrap_or(&[]);
                 let _ = cross(turn, at, call, side, Part::Answer, sdp, path, path);
@@ -297,8 +301,13 @@ impl B2bua {
         }
     }
 
-    /// An UPDATE without a body, answered here.
-    fn refreshed(
+    /// An UPDATE without a body, or a change that ends here (`sdp` is our answer to it): answered.
+    /// Gives the answer when it is a 2xx.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each says one thing about one message; a struct would only rename them"
+    )]
+    pub(super) fn refreshed(
         &mut self,
         turn: &mut Turn<'_, '_>,
         at: Handle,
@@ -306,9 +315,10 @@ impl B2bua {
         server: ServerId,
         request: &Message<'_>,
         path: &Path,
-    ) {
+        sdp: &[u8],
+    ) -> Option<Buf> {
         let site = turn.core.site.clone();
-        let Some(call) = self.calls.get_mut(at) else { return };
+        let call = self.calls.get_mut(at)?;
         let leg = call.leg(side);
         if let Some(dialog) = leg.dialog.as_mut() {
             dialog.refresh(request);
@@ -330,11 +340,14 @@ impl B2bua {
         };
         let mut octets = turn.core.scratch.take();
         let status = if long_enough { 200 } else { 422 };
-        dialog_reply(turn, &mut octets, leg, request, path, status, extra, &[]);
-        turn.respond_octets(server, Method::Update, status, &octets);
+        let sdp = if long_enough { sdp } else { &[] };
+        dialog_reply(turn, &mut octets, leg, request, path, status, extra, sdp);
+        turn.respond_octets(server, request.method(), status, &octets);
+        let sent = (long_enough && request.method() == Method::Invite).then(|| Buf::copy_of(&octets));
         turn.core.scratch.give(octets);
         turn.core.scratch.give(value);
         self.schedule(at);
+        sent
     }
 
     /// Our own refresh of a leg's session: an UPDATE that says nothing else.

@@ -234,7 +234,7 @@ fn new_call(turn: &Turn<'_, '_>, start: &Start<'_>, mut branches: Vec<Branch>) -
         life_until: turn.cx.now + turn.core.site.plan.limits.call_time,
         armed: Time::FAR,
         ringing: false,
-        service: false,
+        service: None,
         trusted: start.trusted,
         texts,
         ends,

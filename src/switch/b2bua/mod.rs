@@ -21,7 +21,7 @@ use super::proxy::Hunt;
 use super::slab::{Handle, Slab};
 use super::target::TargetSet;
 use crate::config::plan::MediaPath;
-use crate::media::{CallMedia, Side};
+use crate::media::{CallMedia, Service, Side};
 use crate::ops::stats::CallResult;
 use crate::protocol::Path;
 use crate::protocol::sip::transaction::{ClientId, ServerId, User};
@@ -69,7 +69,8 @@ struct Call {
     life_until: Time,
     armed: Time,
     ringing: bool,
-    service: bool,
+    /// The built-in service that answers; `None` between two phones.
+    service: Option<Service>,
     trusted: bool,
     /// Call-ID of the caller, caller's URI, called URI.
     texts: Buf,

@@ -54,7 +54,7 @@ impl B2bua {
                 state: call.shown()?,
                 from: text(1),
                 to: text(2),
-                mode: if call.service { "service" } else { "b2bua" },
+                mode: if call.service.is_some() { "service" } else { "b2bua" },
                 media: if call.relay == MediaPath::Relay {
                     "relay"
                 } else {

@@ -105,9 +105,7 @@ impl Phone {
         };
         match self.habits.answer {
             Answer::Busy => {
-                self.legs[place].state = State::Over;
-                self.legs[place].status = 486;
-                self.fail(cx, place, 486);
+                self.refuse(cx, place, 486);
             }
             Answer::After(ring) => {
                 self.reply(cx, from, request, ringing, &tag, "", &body);
@@ -115,6 +113,7 @@ impl Phone {
             }
             Answer::Rings | Answer::Dead => {
                 self.reply(cx, from, request, ringing, &tag, "", &body);
+                self.timer(cx, Duration::from_secs(100), Timer::Weary(place));
             }
         }
     }
@@ -204,10 +203,15 @@ impl Phone {
         };
         let tag = self.legs[place].local_tag.clone();
         self.reply(cx, from, request, 200, &tag, "", "");
+        self.refuse(cx, place, 487);
+    }
+
+    /// Ends an incoming call that was not answered.
+    pub(super) fn refuse(&mut self, cx: &mut EndpointCx<'_>, place: usize, status: u16) {
         if self.legs[place].state == State::Early {
             self.legs[place].state = State::Over;
-            self.legs[place].status = 487;
-            self.fail(cx, place, 487);
+            self.legs[place].status = status;
+            self.fail(cx, place, status);
         }
     }
 

@@ -138,6 +138,11 @@ impl Phone {
                     self.described(cx, place, &response.body);
                 }
             }
+            // Section 9.1: the server knows nothing of it (any more).
+            ("CANCEL", Some(place)) if status >= 300 && self.legs[place].state == State::Early => {
+                self.legs[place].state = State::Over;
+                self.legs[place].status = 487;
+            }
             _ => {}
         }
     }

@@ -23,7 +23,7 @@ pub(crate) enum Answer {
     After(Duration),
     /// 486.
     Busy,
-    /// Rings for ever.
+    /// Rings for 100 s.
     Rings,
     /// Switched off: no answer to anything.
     Dead,
@@ -152,6 +152,7 @@ struct Sent {
 enum Timer {
     Again(usize),
     Pick(usize),
+    Weary(usize),
     Hangup(usize),
     Hold(usize),
     Resume(usize),
@@ -260,6 +261,7 @@ impl Endpoint for Phone {
         match self.timers[tag as usize] {
             Timer::Again(place) => self.again(cx, place),
             Timer::Pick(leg) => self.pick_up(cx, leg),
+            Timer::Weary(leg) => self.refuse(cx, leg, 480),
             Timer::Hangup(leg) => self.hang_up(cx, leg),
             Timer::Hold(leg) => {
                 self.change(cx, leg, "INVITE", "sendonly");
