@@ -146,7 +146,7 @@ pub(super) fn write(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, build: &Build<'_
     let remove = |line: &Line<'_>| {
         let identity = matches!(
             line.name,
-            Name::PAssertedIdentity | Name::RemotePartyId | Name::Diversion | Name::Identity
+            Name::PAssertedIdentity | Name::RemotePartyId | Name::Diversion | Name::HistoryInfo | Name::Identity
         );
         (identity && !build.trusted)
             || (build.share.is_some() && line.name == Name::MaxBreadth)
