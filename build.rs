@@ -42,9 +42,9 @@ fn revision() -> Option<String> {
     {
         return None;
     }
-    let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
-    for name in ["HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
-        // Only what is there: cargo takes a missing file for a changed one.
+    // The reflog grows with each commit and check-out. Only what is there: cargo takes a missing file
+    // for a changed one.
+    for name in ["HEAD", "logs/HEAD"] {
         if let Some(path) = git(&["rev-parse", "--git-path", name]).filter(|path| Path::new(path).exists()) {
             println!("cargo::rerun-if-changed={path}");
         }

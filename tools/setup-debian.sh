@@ -2,21 +2,24 @@
 # Installs the Debian packages that the tests need. Says what it does; does nothing when all is there.
 #
 #   tools/setup-debian.sh            what tools/test needs
+#   tools/setup-debian.sh --build    only what the build needs
 #   tools/setup-debian.sh --perf     also the peers that perf/compare measures against
 #
 # No service is started by the installation: while it runs, a policy-rc.d says no.
 set -eu
 
 # program:package. A crate's build script (glommio) calls git.
-tests="cc:gcc git:git python3:python3 sipp:sip-tester baresip:baresip-core sipsak:sipsak sox:sox \
-curl:curl chromium:chromium chromedriver:chromium-driver"
+tests="cc:gcc git:git python3:python3 sipp:sip-tester baresip:baresip-core \
+chromium:chromium chromedriver:chromium-driver"
+build="cc:gcc git:git"
 perf="kamailio:kamailio rtpengine:rtpengine-daemon tshark:tshark"
 
 wanted=$tests
 case "${1-}" in
+    --build) wanted=$build ;;
     --perf) wanted="$tests $perf" ;;
     "") ;;
-    -h | --help) sed -n '2,7p' "$0" | cut -c3-; exit 0 ;;
+    -h | --help) sed -n '2,8p' "$0" | cut -c3-; exit 0 ;;
     *) echo "setup: unknown argument $1 (see --help)" >&2; exit 2 ;;
 esac
 

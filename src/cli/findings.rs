@@ -114,11 +114,12 @@ fn limit(limits: &str, name: &str) -> (Option<u64>, Option<u64>) {
 pub(super) fn descriptors(limits: &str) -> Finding {
     let (soft, hard) = limit(limits, "Max open files");
     let value = format!("{} (hard {})", shown(soft), shown(hard));
-    if soft.is_none_or(|soft| soft >= GOOD_DESCRIPTORS) {
+    // The start raises the soft limit to the hard one.
+    if hard.is_none_or(|hard| hard >= GOOD_DESCRIPTORS) {
         return Finding::fine("RLIMIT_NOFILE", value);
     }
     let fix = format!(
-        "LimitNOFILE={GOOD_DESCRIPTORS} in the systemd unit, or ulimit -n {GOOD_DESCRIPTORS}: it bounds each shard's media sockets (4 a relayed call)"
+        "LimitNOFILE={GOOD_DESCRIPTORS} in the systemd unit, or ulimit -Hn {GOOD_DESCRIPTORS}: it bounds each shard's media sockets (4 a relayed call)"
     );
     Finding::bad("RLIMIT_NOFILE", value, Grade::Improve, fix)
 }
@@ -220,10 +221,12 @@ mod tests {
 
     #[test]
     fn limits() {
-        let text = "Max open files            1024                 1048576              files     \n\
+        let enough = "Max open files            1024                 1048576              files     \n";
+        assert_eq!(descriptors(enough).grade, Grade::Fine);
+        let text = "Max open files            1024                 4096                 files     \n\
                     Max locked memory         65536                unlimited            bytes     \n";
         assert_eq!(descriptors(text).grade, Grade::Improve);
-        assert_eq!(descriptors(text).value, "1024 (hard 1048576)");
+        assert_eq!(descriptors(text).value, "1024 (hard 4096)");
         assert_eq!(locked_memory(text).grade, Grade::Fix);
         let text =
             "Max open files            unlimited  unlimited files\nMax locked memory  unlimited unlimited bytes\n";

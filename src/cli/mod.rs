@@ -117,6 +117,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Configuration(errors) => errors.fmt(f),
+            Refusal::Store(error @ StoreError::Io { .. }) => {
+                write!(f, "{error}; --data names another data directory")
+            }
             Refusal::Store(error) => error.fmt(f),
         }
     }
@@ -169,6 +172,9 @@ pub fn check(args: &CheckArgs) -> ExitCode {
         Ok(resolved) => {
             for warning in &resolved.warnings {
                 say(&format!("warning: {warning}"));
+            }
+            if let Some(shortage) = resolved.plan.shortage() {
+                say(&format!("warning: {shortage}"));
             }
             for line in resolved.plan.arithmetic() {
                 say(&line);

@@ -27,6 +27,27 @@ impl Plan {
         self.arithmetic_on(&Machine::probe())
     }
 
+    /// What the machine's limit of open files keeps from being carried, and how to raise it.
+    #[must_use]
+    pub fn shortage(&self) -> Option<String> {
+        self.shortage_on(&Machine::probe())
+    }
+
+    /// [`Plan::shortage`] for a machine that is given.
+    #[must_use]
+    pub fn shortage_on(&self, machine: &Machine) -> Option<String> {
+        let wanted = u64::from(self.limits.calls).min(relayed_calls(self));
+        let carried = by_descriptors(self, machine);
+        if !any_relayed(self) || carried >= wanted {
+            return None;
+        }
+        let needed = wanted.div_ceil(self.shards as u64) * PORTS_A_CALL as u64 + DESCRIPTORS_BESIDE;
+        Some(format!(
+            "RLIMIT_NOFILE {} carries {carried} of {wanted} relayed calls: raise it with `ulimit -Hn {needed}` (as root) or LimitNOFILE={needed}",
+            machine.descriptors
+        ))
+    }
+
     /// [`Plan::arithmetic`] for a machine that is given.
     #[must_use]
     pub fn arithmetic_on(&self, machine: &Machine) -> Vec<String> {
@@ -35,8 +56,7 @@ impl Plan {
         let slots = slots_a_shard(self);
         let shards = self.shards as u64;
         let ports = relayed_calls(self);
-        let table = machine.descriptors.saturating_sub(DESCRIPTORS_BESIDE);
-        let descriptors = table.min(slots) / PORTS_A_CALL as u64 * shards;
+        let descriptors = by_descriptors(self, machine);
         let connections = machine.descriptors.saturating_sub(DESCRIPTORS_PROCESS);
         let rest = self.media.quarantine.as_secs_f64();
         let mut lines = vec![
@@ -69,7 +89,7 @@ impl Plan {
         }
         if u64::from(self.limits.connections) > connections {
             lines.push(format!(
-                "connections: RLIMIT_NOFILE {} leaves {connections} of {}; raise it with LimitNOFILE= or ulimit -n",
+                "connections: RLIMIT_NOFILE {} leaves {connections} of {}; raise it with LimitNOFILE= or ulimit -Hn",
                 shown(machine.descriptors),
                 self.limits.connections
             ));
@@ -84,7 +104,7 @@ impl Plan {
             Wall {
                 what: "descriptors",
                 calls: descriptors,
-                raise: "raise RLIMIT_NOFILE (LimitNOFILE=, ulimit -n)",
+                raise: "raise RLIMIT_NOFILE (LimitNOFILE=, ulimit -Hn)",
             },
             Wall {
                 what: "ports",
@@ -112,6 +132,12 @@ pub(super) fn ports_a_shard(plan: &Plan) -> usize {
 /// Media sockets of each shard.
 fn slots_a_shard(plan: &Plan) -> u64 {
     ports_a_shard(plan) as u64 * plan.media.addresses.len() as u64
+}
+
+/// How many relayed calls the rings' tables of descriptors carry, all shards.
+fn by_descriptors(plan: &Plan, machine: &Machine) -> u64 {
+    let table = machine.descriptors.saturating_sub(DESCRIPTORS_BESIDE);
+    table.min(slots_a_shard(plan)) / PORTS_A_CALL as u64 * plan.shards as u64
 }
 
 /// How many relayed calls the ports carry, all shards.

@@ -7,7 +7,8 @@ use std::num::NonZero;
 pub struct Machine {
     /// Cores that this process may use.
     pub cores: usize,
-    /// Soft limit of open files (RLIMIT_NOFILE); it also bounds each ring's table of direct descriptors.
+    /// Hard limit of open files (RLIMIT_NOFILE): the start raises the soft one to it. It also bounds
+    /// each ring's table of direct descriptors.
     pub descriptors: u64,
     /// Soft limit of locked memory in octets (RLIMIT_MEMLOCK).
     pub locked_octets: u64,
@@ -20,7 +21,7 @@ impl Machine {
         let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
         Self {
             cores: std::thread::available_parallelism().map_or(1, NonZero::get),
-            descriptors: soft_limit(&limits, "Max open files").unwrap_or(u64::MAX),
+            descriptors: hard_limit(&limits, "Max open files").unwrap_or(u64::MAX),
             locked_octets: soft_limit(&limits, "Max locked memory").unwrap_or(u64::MAX),
         }
     }
@@ -32,6 +33,12 @@ pub(crate) fn soft_limit(limits: &str, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// The hard limit of a line of `/proc/self/limits`; `None` when it is missing or unlimited.
+fn hard_limit(limits: &str, name: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,7 +48,9 @@ mod tests {
         let text = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024     20000      files\n\
                     Max locked memory         unlimited  unlimited   bytes\n";
         assert_eq!(soft_limit(text, "Max open files"), Some(1024));
+        assert_eq!(hard_limit(text, "Max open files"), Some(20_000));
         assert_eq!(soft_limit(text, "Max locked memory"), None);
+        assert_eq!(hard_limit(text, "Max locked memory"), None);
         assert_eq!(soft_limit(text, "Max processes"), None);
     }
 }

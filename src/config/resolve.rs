@@ -49,7 +49,9 @@ fn plan(document: &DeTable<'_>, file: &Path, data: PathBuf, machine: &Machine, r
     let (users, users_at): (Vec<_>, Vec<_>) = people::users(root.sections("user", report), report).into_iter().unzip();
     let trunks = people::trunks(root.sections("trunk", report), report);
     let routes = policy::routes(root.sections("route", report), &trunks, report);
-    let emergency = policy::emergency(root.section("emergency", report), &trunks, report);
+    let emergency = root.section("emergency", report);
+    let emergency_at = emergency.at().clone();
+    let emergency = policy::emergency(emergency, &trunks, report);
     let (services, services_at) = policy::services(root.section("services", report), report);
     let mut testing = root.section("testing", report);
     let fault_injection = testing.boolean("fault_injection", false, report);
@@ -76,6 +78,7 @@ fn plan(document: &DeTable<'_>, file: &Path, data: PathBuf, machine: &Machine, r
     check_ports(&plan, &audio.ports_at, report);
     check_families(&plan, &signalling.listeners_at, &audio.address_at, report);
     check_numbers(&plan, &users_at, &services_at, report);
+    check_emergency(&plan, &emergency_at, report);
     lower_calls(&mut plan, calls_at.as_ref(), &audio.ports_at, report);
     plan
 }
@@ -197,6 +200,34 @@ fn check_numbers(plan: &Plan, users_at: &[Span], services_at: &[Span; 2], report
             let expected = "a name that is no emergency number ([emergency] numbers)";
             report.error(at, "user.name", format!("{name:?}"), expected);
         }
+    }
+}
+
+/// A site with trunks whose emergency numbers reach none of them has forgotten something.
+fn check_emergency(plan: &Plan, at: &Span, report: &mut Report) {
+    if plan.trunks.is_empty() || !plan.emergency.trunks.is_empty() {
+        return;
+    }
+    let routed = |number: &&String| {
+        plan.routes
+            .iter()
+            .any(|route| route.pattern.is_match(number.as_bytes()))
+    };
+    let lost: Vec<&str> = plan
+        .emergency
+        .numbers
+        .iter()
+        .filter(|number| !routed(number))
+        .map(String::as_str)
+        .collect();
+    if !lost.is_empty() {
+        report.warn(
+            at,
+            format!(
+                "emergency.numbers: calls to {} lead nowhere: name the trunks in [emergency] trunks, or a route that matches",
+                lost.join(", ")
+            ),
+        );
     }
 }
 

@@ -11,7 +11,8 @@ mod store;
 use crate::cli::{self, RunArgs};
 use crate::ops::http;
 use crate::store::load_or_make_token;
-use std::net::TcpListener;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -54,14 +55,15 @@ fn serve(args: &RunArgs) -> Result<(), Stop> {
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }
+    if let Some(shortage) = prepared.plan.shortage() {
+        tracing::warn!("{shortage}");
+    }
     for line in prepared.plan.arithmetic() {
         tracing::info!("{line}");
     }
     // Before the shards, so that an address in use is said before anything else has begun.
     let web = match prepared.plan.http.listen {
-        Some(address) => Some(TcpListener::bind(address).map_err(|error| {
-            Stop::new(format!("http.listen: cannot listen on {address}: {error}; choose another address in [http] listen, or end the process that has it"))
-        })?),
+        Some(address) => Some(TcpListener::bind(address).map_err(|error| Stop::new(not_bound(address, &error)))?),
         None => None,
     };
     let store = Arc::new(prepared.store);
@@ -95,6 +97,21 @@ fn serve(args: &RunArgs) -> Result<(), Stop> {
     running.cluster.stop();
     store.close();
     Ok(())
+}
+
+/// Why the web interface cannot listen, and what to do.
+fn not_bound(address: SocketAddr, error: &io::Error) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "http.listen: {address} is in use by another process: end it (`ss -lntp 'sport = {port}'` shows it) or \
+             set another address in [http] listen"
+        ),
+        io::ErrorKind::AddrNotAvailable => format!(
+            "http.listen: {address} is no address of this machine: set one that `ip address` shows in [http] listen"
+        ),
+        _ => format!("http.listen: cannot listen on {address}: {error}; set another address in [http] listen"),
+    }
 }
 
 /// The one line on stdout, once every listener is bound, and systemd's notification.

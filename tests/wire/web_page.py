@@ -18,6 +18,8 @@ def body(checks, arguments, folder):
     server.start()
     try:
         one = phone.Phone("1001", "secret", server.sip_port)
+        registered = one.request("REGISTER", f"sip:127.0.0.1:{server.sip_port}", to="<sip:1001@127.0.0.1>")
+        checks.check(phone.status(registered) == 200, "a phone is registered, so that the search finds something")
         one.call("9196")
         done = subprocess.run(
             [sys.executable, BROWSER, "--url", f"http://127.0.0.1:{server.http_port}", "--token-file", server.token_file,

@@ -273,6 +273,9 @@ impl Streams {
             if pending.is_empty() && pending.capacity() > 4096 {
                 pending = Vec::new(); // a quiet connection holds no memory
             }
+            // Reads that never have to wait would keep the executor for one fast peer: the answers, the
+            // other connections and the doorbell want their turn.
+            glommio::executor().yield_if_needed().await;
         }
     }
 

@@ -114,12 +114,10 @@ fn the_example_of_the_interface() {
     assert_eq!(plan.services.music.as_deref(), Some("9664"));
     assert!(!plan.fault_injection && !plan.demonstration);
     // 20,000 ports carry 5,000 relayed calls; proxied calls may still reach the limit.
-    assert_eq!(warnings.len(), 1);
-    assert!(
-        warnings[0].text.contains("relayed calls end at 5000"),
-        "{}",
-        warnings[0]
-    );
+    let texts: Vec<&str> = warnings.iter().map(|warning| warning.text.as_str()).collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts[0].contains("calls to 911, 112, 999 lead nowhere"), "{texts:?}");
+    assert!(texts[1].contains("relayed calls end at 5000"), "{texts:?}");
 }
 
 #[test]
@@ -262,12 +260,32 @@ fn warnings_name_their_line() {
             "ringfort.toml:2: media.ports: \"5000-9999\" includes the port of the listener udp:127.0.0.1:5060",
         ),
     ] {
-        let found = warnings(&text);
+        let mut found = warnings(&text);
+        found.retain(|line| !line.contains("emergency.numbers"));
         assert!(
             found.len() == 1 && found[0].starts_with(warning),
             "{text}\nwant {warning}\ngot  {found:#?}"
         );
     }
+}
+
+#[test]
+fn emergency_numbers_that_reach_no_trunk_are_told() {
+    let trunk = "[[trunk]]\nname = \"a\"\ntargets = \"udp:192.0.2.1\"\n";
+    let route = "[[route]]\nmatch = \"^9[0-9]{2}$\"\nto = \"trunk:a\"\n";
+    let lost = |text: &str| -> Vec<String> {
+        let mut found = warnings(text);
+        found.retain(|line| line.contains("emergency.numbers"));
+        found
+    };
+    assert_eq!(lost(""), [""; 0], "without a trunk there is nowhere to lead them");
+    let found = lost(&format!("{trunk}{route}[emergency]\n"));
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].starts_with("ringfort.toml:7: emergency.numbers: calls to 112 lead nowhere"),
+        "{found:?}"
+    );
+    assert_eq!(lost(&format!("{trunk}[emergency]\ntrunks = \"a\"\n")), [""; 0]);
 }
 
 #[test]
@@ -328,6 +346,20 @@ fn the_arithmetic_names_the_first_wall() {
             .any(|line| line == "ports rest 2 s after a call: at most 2500 short relayed calls a second"),
         "{lines:#?}"
     );
+}
+
+#[test]
+fn too_few_files_are_told_with_the_number_that_is_enough() {
+    let shortage = |text: &str, descriptors| fine(text).plan.shortage_on(&Machine { descriptors, ..MACHINE });
+    assert_eq!(shortage("", 20_000), None);
+    assert_eq!(
+        shortage("", 1_024).as_deref(),
+        Some(
+            "RLIMIT_NOFILE 1024 carries 480 of 5000 relayed calls: raise it with `ulimit -Hn 10064` (as root) or LimitNOFILE=10064"
+        )
+    );
+    assert_eq!(shortage("", 10_064), None, "what is advised is enough");
+    assert_eq!(shortage("[local]\nmode = \"proxy\"", 64), None);
 }
 
 #[test]

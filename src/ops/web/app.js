@@ -238,8 +238,9 @@ function showCalls(calls) {
   byId("no-calls").hidden = calls.length > 0;
 }
 
+// Without the scheme and the parameters: who, not how.
 function plainUri(uri) {
-  return uri.startsWith("sip:") ? uri.slice(4) : uri;
+  return uri.startsWith("sip:") ? uri.slice(4).split(";")[0] : uri;
 }
 
 function showRegistrations(rows, total) {
