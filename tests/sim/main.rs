@@ -4,6 +4,7 @@
 
 mod ends;
 mod forking;
+mod limits;
 mod lossy;
 mod phone;
 mod proxied;
