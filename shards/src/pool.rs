@@ -20,8 +20,10 @@ thread_local! {
 const CLASSES: [usize; 16] = [
     64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024, 1536, 2048, 4096, 16384, 65536,
 ];
-/// How many octets of each class a thread keeps at most.
-const KEEP_OCTETS: usize = 16 << 20;
+/// How many octets of each class a thread keeps at most: enough for the ups and downs of a busy
+/// shard. Messages that cross the mesh are made in one thread and dropped in another, so that one of
+/// the pools fills up to this bound when the traffic is one-sided.
+const KEEP_OCTETS: usize = 1 << 20;
 
 impl Buf {
     /// A buffer with nothing in it and no memory yet.

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 pub(super) struct BufferRing {
     group: u16,
     count: u16,
+    size: usize,
     stride: usize,
     tail: u16,
     entries: Region,
@@ -27,9 +28,11 @@ impl BufferRing {
         if !count.is_power_of_two() || count > 1 << 15 {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        // An odd number of cache lines, 17 beyond a power of two: with a stride of 64 KiB the heads
-        // of all buffers would fall into the same few sets of every cache.
-        let stride = ((size.div_ceil(64) + 16) | 1) * 64;
+        // An odd number of cache lines: with a power of two the heads of all buffers would fall into
+        // the same few sets of every cache.
+        let lines = size.div_ceil(64);
+        let skew = if lines > 64 { 16 } else { 0 };
+        let stride = ((lines + skew) | 1) * 64;
         let entries = Region::new(usize::from(count) * size_of::<BufRingEntry>())?;
         let memory = Region::new(usize::from(count) * stride)?;
         // SAFETY: the region holds `count` entries and lives until `retire` has taken the group
@@ -41,6 +44,7 @@ impl BufferRing {
         let mut buffers = Self {
             group,
             count,
+            size,
             stride,
             tail: 0,
             entries,
@@ -78,7 +82,7 @@ impl BufferRing {
         // entry's last field is the tail itself, which these setters do not touch.
         let entry = unsafe { &mut *self.entries.base().cast::<BufRingEntry>().add(place) };
         entry.set_addr(self.memory.base() as u64 + u64::from(id) * self.stride as u64);
-        entry.set_len(self.stride as u32);
+        entry.set_len(self.size as u32);
         entry.set_bid(id);
         self.tail = self.tail.wrapping_add(1);
     }
