@@ -41,6 +41,9 @@ const LONGEST: Duration = Duration::from_secs(3600);
 const MEDIA_GATHER: Duration = Duration::from_micros(800);
 /// Most that signalling may wait, where there is no media: nothing against the 500 ms of T1.
 const SIGNAL_GATHER: Duration = Duration::from_millis(4);
+/// Most signalling messages gathered: what leaves in one burst has to fit into the receive buffer of
+/// a peer that left it at the kernel's default (208 KiB, some 100 messages).
+const SIGNAL_BURST: u32 = 24;
 
 /// Learns the load and chooses the wait.
 #[derive(Debug)]
@@ -95,10 +98,10 @@ impl Pace {
         if !self.may_gather || self.rate < CALM {
             return wait;
         }
-        let longest = if self.media * 4.0 >= self.rate {
-            MEDIA_GATHER
+        let (longest, most) = if self.media * 4.0 >= self.rate {
+            (MEDIA_GATHER, self.most)
         } else {
-            SIGNAL_GATHER
+            (SIGNAL_GATHER, self.most.min(SIGNAL_BURST))
         };
         let share = ((self.rate - CALM) / (BUSY - CALM)).min(1.0);
         // Timers may be late by as much: under load one falls due in almost every millisecond, and
@@ -106,7 +109,7 @@ impl Pace {
         let gather = longest.mul_f64(share);
         if gather >= Duration::from_micros(20) {
             wait.gather = gather;
-            wait.want = self.most;
+            wait.want = most;
             wait.timeout = timeout.map(|timeout| timeout.max(gather));
         }
         wait
