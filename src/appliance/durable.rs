@@ -16,9 +16,6 @@ pub trait Durable: Send + Sync {
     fn cdr(&self, ended: Wall, lines: Vec<u8>);
 }
 
-/// Octets after which a log file is closed and the next one begun.
-pub(super) const ROTATE: u64 = 16 << 20;
-
 impl Appliance {
     /// Goes on in the next log file when one is ready.
     pub(super) fn next_log(&mut self, cx: &mut Cx<'_, Mesh>) {

@@ -7,6 +7,7 @@ mod durable;
 mod figures;
 mod register;
 
+pub use admission::calls_limit;
 pub use durable::Durable;
 pub use figures::Leftovers;
 
@@ -15,6 +16,7 @@ use crate::ops::stats::Direction;
 use crate::protocol::sip::transaction::{Answered, Event, Incoming, ServerId, Transactions};
 use crate::protocol::sip::{Carrier, Message, Method, NameAddr, Peek, Reply, Uri, Via, parse, peek, respond_malformed};
 use crate::protocol::{Path, Transport};
+use crate::store::LOG_ROTATE_OCTETS;
 use crate::switch::b2bua::B2bua;
 use crate::switch::core::{Core, CxWire, NOBODY, Turn, label, role};
 use crate::switch::mesh::{Ask, Asker, Mesh};
@@ -372,7 +374,7 @@ impl Program for Appliance {
             Mesh::StreamFailed { tag } => self.stream_failed(cx, tag),
             Mesh::Ask(ask) => self.answer_ask(cx, ask),
             Mesh::Reload(site) => {
-                self.core.calls_limit = admission::calls_limit(&site);
+                self.core.calls_limit = calls_limit(&site);
                 self.core.site = site;
             }
             Mesh::Drain => self.core.draining = true,
@@ -454,7 +456,7 @@ impl Program for Appliance {
             let next = Vec::with_capacity(self.core.cdr.len());
             self.durable.cdr(cx.wall, std::mem::replace(&mut self.core.cdr, next));
         }
-        if self.log_serial == 0 || self.registrar.log_octets() > durable::ROTATE {
+        if self.log_serial == 0 || self.registrar.log_octets() > LOG_ROTATE_OCTETS {
             self.next_log(cx);
         }
         for _ in 0..self.undelivered.len() {

@@ -2,7 +2,7 @@
 
 use super::Stop;
 use super::store::DurableStore;
-use crate::appliance::{Appliance, Durable, Stored};
+use crate::appliance::{Appliance, Durable, Stored, calls_limit};
 use crate::config::Plan;
 use crate::media::{Media, MediaLimits, OwnSockets};
 use crate::protocol::Transport;
@@ -124,7 +124,7 @@ fn program(
 ) -> Appliance {
     let plan = &site.plan;
     let shards = u32::try_from(plan.shards.max(1)).unwrap_or(1);
-    let calls_limit = plan.limits.calls.div_ceil(shards);
+    let calls_limit = calls_limit(site);
     let slice = seat.media.clone().unwrap_or(MediaSlice {
         addresses: Vec::new(),
         first: 0,

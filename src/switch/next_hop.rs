@@ -1,7 +1,7 @@
 //! From a URI to a path: RFC 3263 for literal addresses. Names wait for the resolver.
 
 use super::site::Site;
-use crate::protocol::sip::{Scheme, Uri};
+use crate::protocol::sip::{Message, Name, NameAddr, Scheme, Uri};
 use crate::protocol::{Path, Transport};
 use shards::ListenerId;
 use std::net::{IpAddr, SocketAddr};
@@ -59,6 +59,17 @@ pub fn resolve(site: &Site, raw: &[u8], preferred: ListenerId) -> Result<Path, N
         return Err(NoPath::Forbidden);
     }
     site.path_to(transport, peer, Some(preferred)).ok_or(NoPath::NoListener)
+}
+
+/// Whether requests to the sender have to take the path that its request came over: it is a stream,
+/// or the Contact shows another address than the one that the request came from (NAT).
+#[must_use]
+pub fn needs_flow(request: &Message<'_>, path: &Path) -> bool {
+    let contact = request
+        .header(Name::Contact)
+        .and_then(|value| NameAddr::parse(value).ok());
+    let uri = contact.and_then(|contact| Uri::parse(contact.uri).ok());
+    path.transport.is_reliable() || uri.and_then(|uri| uri.host_ip()) != Some(path.peer.ip())
 }
 
 /// A transport by its name in a URI.

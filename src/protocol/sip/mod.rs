@@ -16,6 +16,7 @@ mod parse;
 mod peek;
 mod phrase;
 mod scan;
+mod siphash;
 mod span;
 mod text;
 pub mod transaction;

@@ -6,10 +6,10 @@ use super::write::{self, dialog_reply};
 use super::{B2bua, Branch, Call, Start, State, owner};
 use crate::media::Side;
 use crate::ops::stats::{CallResult, Direction, MethodLabel};
-use crate::protocol::Path;
 use crate::protocol::sip::dialog::Dialog;
-use crate::protocol::sip::{Message, Method, Name, NameAddr, Reply, Uri, write_number};
+use crate::protocol::sip::{Message, Method, Name, Reply, write_number};
 use crate::switch::core::Turn;
+use crate::switch::next_hop;
 use crate::switch::proxy::Hunt;
 use crate::switch::site::mint_call_id;
 use crate::switch::slab::Handle;
@@ -28,7 +28,7 @@ impl B2bua {
             .insert(new_call(turn, start, self.spare.pop().unwrap_or_default()));
         let random = [turn.random(), turn.random()];
         let call = self.calls.get_mut(at)?;
-        let flow = start.path.transport.is_reliable() || !contact_is_source(start.request, start.path);
+        let flow = next_hop::needs_flow(start.request, start.path);
         call.a = Leg::new(Side::A, at, random[0], *start.path, flow);
         call.b = Leg::new(Side::B, at, random[1], *start.path, false);
         call.a.takes_update = allows_update(start.request);
@@ -312,15 +312,6 @@ fn refuse(turn: &mut Turn<'_, '_>, start: &Start<'_>, status: u16, headers: &[(&
             ..Reply::of(status)
         },
     );
-}
-
-/// Whether the Contact shows the address that the request came from.
-pub(super) fn contact_is_source(request: &Message<'_>, path: &Path) -> bool {
-    let contact = request
-        .header(Name::Contact)
-        .and_then(|value| NameAddr::parse(value).ok());
-    let uri = contact.and_then(|contact| Uri::parse(contact.uri).ok());
-    uri.and_then(|uri| uri.host_ip()) == Some(path.peer.ip())
 }
 
 /// Whether a message's Allow names UPDATE (RFC 3311 section 4).

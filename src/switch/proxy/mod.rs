@@ -8,12 +8,13 @@ mod responses;
 mod within;
 
 use super::core::{Turn, handle, role, user};
+use super::next_hop;
 use super::slab::{Handle, Slab};
 use super::target::TargetSet;
 use crate::media::Side;
 use crate::protocol::Path;
 use crate::protocol::sip::transaction::{ClientId, ServerId, User};
-use crate::protocol::sip::{Message, Method, Name, NameAddr, Reply, Uri};
+use crate::protocol::sip::{Message, Method, Reply};
 use best::Best;
 use hashbrown::HashTable;
 use record::Record;
@@ -113,7 +114,7 @@ impl Proxy {
         let call = (start.request.method() == Method::Invite).then(|| {
             turn.core.stats.call_started();
             turn.core.calls += 1;
-            let caller_flow = start.path.transport.is_reliable() || is_behind_nat(start.request, start.path);
+            let caller_flow = next_hop::needs_flow(start.request, start.path);
             if self.records.is_empty() {
                 self.next_sweep = turn.cx.now + SWEEP;
             }
@@ -357,15 +358,6 @@ impl Proxy {
         }
         self.settle(turn, at);
     }
-}
-
-/// Whether the Contact shows an address that the request did not come from.
-fn is_behind_nat(request: &Message<'_>, path: &Path) -> bool {
-    let contact = request
-        .header(Name::Contact)
-        .and_then(|value| NameAddr::parse(value).ok());
-    let uri = contact.and_then(|contact| Uri::parse(contact.uri).ok());
-    uri.and_then(|uri| uri.host_ip()).is_none_or(|ip| ip != path.peer.ip())
 }
 
 /// Answers a stored request from its transaction.

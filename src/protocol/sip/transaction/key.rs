@@ -1,7 +1,7 @@
 //! Matching requests to server transactions, RFC 3261 section 17.2.3.
 
 use super::branch::COOKIE;
-use super::siphash::Sip128;
+use crate::protocol::sip::siphash::Sip128;
 use crate::protocol::sip::{Message, Method};
 
 /// A keyed hash of all that section 17.2.3 compares. With 128 bits under a secret key, equal

@@ -22,7 +22,6 @@ mod client;
 mod compose;
 mod key;
 mod server;
-mod siphash;
 mod slab;
 pub mod table;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! secret and random: nobody can aim at a bucket or make two transactions collide.
 
 /// A hash in progress. Octets are fed with [`Sip128::write`].
-pub(super) struct Sip128 {
+pub(in crate::protocol::sip) struct Sip128 {
     v: [u64; 4],
     tail: u64,
     held: u32,
@@ -12,7 +12,7 @@ pub(super) struct Sip128 {
 
 impl Sip128 {
     /// Starts with a secret key.
-    pub(super) fn new(key: [u64; 2]) -> Self {
+    pub(in crate::protocol::sip) fn new(key: [u64; 2]) -> Self {
         let [k0, k1] = key;
         Self {
             v: [
@@ -28,7 +28,7 @@ impl Sip128 {
     }
 
     /// Feeds octets.
-    pub(super) fn write(&mut self, octets: &[u8]) {
+    pub(in crate::protocol::sip) fn write(&mut self, octets: &[u8]) {
         self.length = self.length.wrapping_add(octets.len() as u8);
         let mut rest = octets;
         while self.held != 0 {
@@ -48,7 +48,7 @@ impl Sip128 {
     }
 
     /// Feeds octets in lower case.
-    pub(super) fn write_lower(&mut self, octets: &[u8]) {
+    pub(in crate::protocol::sip) fn write_lower(&mut self, octets: &[u8]) {
         self.length = self.length.wrapping_add(octets.len() as u8);
         for octet in octets {
             self.octet(octet.to_ascii_lowercase());
@@ -56,7 +56,7 @@ impl Sip128 {
     }
 
     /// The hash of what was fed.
-    pub(super) fn finish(mut self) -> u128 {
+    pub(in crate::protocol::sip) fn finish(mut self) -> u128 {
         let last = (u64::from(self.length) << 56) | self.tail;
         self.word(last);
         self.v[2] ^= 0xee;
