@@ -189,6 +189,7 @@ impl Desk {
     }
 
     /// One counted step of the appliance.
+    #[inline(never)]
     fn with<R>(&mut self, step: impl FnOnce(&mut Appliance, &mut Cx<'_, Mesh>) -> R) -> R {
         let mut cx = Cx {
             now: self.now,
