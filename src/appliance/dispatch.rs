@@ -4,11 +4,12 @@ use super::Appliance;
 use crate::config::plan::{CallPolicy, MediaPath, Mode, RouteAuth};
 use crate::protocol::Path;
 use crate::protocol::sip::transaction::ServerId;
-use crate::protocol::sip::{Message, Method, Name, NameAddr, Reply, Scheme, Uri};
+use crate::protocol::sip::{Message, Method, Name, Reply, Scheme, Uri};
 use crate::switch::auth::{self, As, Verdict};
 use crate::switch::b2bua;
 use crate::switch::core::{NOBODY, Turn, role};
 use crate::switch::mesh::{Asker, Mesh};
+use crate::switch::next_hop::Routes;
 use crate::switch::proxy::{self, Hunt, is_loop};
 use crate::switch::routing::{self, Destination};
 use crate::switch::slab::Handle;
@@ -29,7 +30,7 @@ impl Appliance {
             return self.register(cx, path, back, request);
         }
         if request.to_tag().is_some() {
-            return self.within(cx, path, back, request);
+            return self.within(cx, path, back, request, &uri);
         }
         let site = self.core.site.clone();
         let mut user = self.core.scratch.take();
@@ -132,7 +133,6 @@ impl Appliance {
             };
             return turn.respond(server, request, back, &reply);
         }
-        let drop_routes = own_routes(&turn, request);
         let (role, handle) = match policy.mode {
             Mode::B2bua if invite => {
                 let start = b2bua::Start {
@@ -155,7 +155,7 @@ impl Appliance {
                     path,
                     hunt,
                     trusted,
-                    drop_routes,
+                    drop_routes: Routes::of(&turn.core.site, request).own,
                     redirect: mode == Mode::Redirect,
                 };
                 (role::PROXY, self.proxy.open(&mut turn, &start))
@@ -286,18 +286,23 @@ impl Appliance {
     }
 
     /// A request with a To tag: of a B2BUA leg, or one that this proxy record-routed.
-    fn within(&mut self, cx: &mut Cx<'_, Mesh>, path: &Path, back: &Path, request: &Message<'_>) {
+    fn within(&mut self, cx: &mut Cx<'_, Mesh>, path: &Path, back: &Path, request: &Message<'_>, uri: &Uri<'_>) {
         let of_leg = request.to_tag().is_some_and(|tag| b2bua::read_tag(tag).is_some());
         let mut turn = Turn {
             core: &mut self.core,
             cx,
         };
-        let drop_routes = own_routes(&turn, request);
-        if !of_leg && drop_routes == 0 && !self.proxy.knows(&turn, request) {
-            return self.refuse(cx, back, request, 481, &[]);
-        }
-        if !of_leg && request.max_forwards() == Some(0) {
-            return self.refuse(cx, back, request, 483, &[]);
+        let mut routes = Routes::default();
+        let mut call = None;
+        if !of_leg {
+            routes = Routes::of(&turn.core.site, request);
+            call = self.proxy.call_of(&turn, request, &routes);
+            if routes.own == 0 && call.is_none() {
+                return self.refuse(cx, back, request, 481, &[]);
+            }
+            if request.max_forwards() == Some(0) {
+                return self.refuse(cx, back, request, 483, &[]);
+            }
         }
         let Ok(server) = turn.core.tx.server(turn.cx.now, request, back, NOBODY) else {
             self.core.stats.shed("transactions");
@@ -316,10 +321,15 @@ impl Appliance {
             path,
             hunt: Hunt::Dead,
             trusted,
-            drop_routes,
+            drop_routes: routes.own,
             redirect: false,
         };
-        self.proxy.within(&mut turn, &start);
+        let within = proxy::Within {
+            uri,
+            routes: &routes,
+            call,
+        };
+        self.proxy.within(&mut turn, &start, &within);
     }
 
     /// An ACK that no transaction absorbed.
@@ -331,10 +341,16 @@ impl Appliance {
         if request.to_tag().is_some_and(|tag| b2bua::read_tag(tag).is_some()) {
             return self.b2bua.ack(&mut turn, request, path);
         }
-        let drop_routes = own_routes(&turn, request);
-        let known = drop_routes > 0 || self.proxy.knows(&turn, request);
+        let Ok(uri) = Uri::parse(request.uri()) else { return };
+        let routes = Routes::of(&turn.core.site, request);
+        let within = proxy::Within {
+            uri: &uri,
+            routes: &routes,
+            call: self.proxy.call_of(&turn, request, &routes),
+        };
+        let known = routes.own > 0 || within.call.is_some();
         if known && request.max_forwards() != Some(0) {
-            self.proxy.ack(&mut turn, request, path, drop_routes);
+            self.proxy.ack(&mut turn, request, path, &within);
         }
     }
 
@@ -383,22 +399,6 @@ impl Appliance {
 /// When a silent INVITE is answered with 100: before the 200 ms of RFC 3261 section 17.2.1, and well
 /// before the caller sends it again.
 const TRYING: Duration = Duration::from_millis(150);
-
-/// How many of the top Route values name us (section 16.4): one, or two when we stand between two
-/// transports.
-fn own_routes(turn: &Turn<'_, '_>, request: &Message<'_>) -> usize {
-    let ours = |value: &[u8]| {
-        NameAddr::parse(value)
-            .ok()
-            .and_then(|route| Uri::parse(route.uri).ok().map(|uri| turn.core.site.is_ours(&uri)))
-            .unwrap_or(false)
-    };
-    request
-        .values(Name::Route)
-        .take(2)
-        .take_while(|value| ours(value))
-        .count()
-}
 
 /// 200 with what we can do (section 11.2).
 fn answer_options(turn: &mut Turn<'_, '_>, server: ServerId, back: &Path, request: &Message<'_>) {

@@ -1,6 +1,7 @@
 //! Call detail records: one JSON line a call, written when it ends.
 
 use crate::ops::stats::CallResult;
+use crate::protocol::sip::write_number;
 use shards::{ShardId, Wall};
 use std::io::Write;
 
@@ -37,37 +38,34 @@ pub struct Cdr<'a> {
 
 /// Appends the record as one line.
 pub fn write(out: &mut Vec<u8>, cdr: &Cdr<'_>) {
-    let text = |out: &mut Vec<u8>, name: &str, value: &[u8]| {
-        out.push(b'"');
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":");
+    let span = |from: Wall| cdr.ended.0.saturating_sub(from.0);
+    let text = |out: &mut Vec<u8>, before: &str, value: &[u8]| {
+        out.extend_from_slice(before.as_bytes());
         write_string(out, value);
-        out.push(b',');
     };
-    out.push(b'{');
-    text(out, "id", cdr.id);
-    text(out, "call_id", cdr.call_id);
-    text(out, "from", cdr.from);
-    text(out, "to", cdr.to);
-    text(out, "mode", cdr.mode.as_bytes());
-    text(out, "result", cdr.result.label().as_bytes());
-    text(out, "hung_up_by", cdr.hung_up_by.as_bytes());
-    let seconds = |from: Wall| cdr.ended.0.saturating_sub(from.0) as f64 / 1000.0;
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "\"started\":{},\"answered\":", cdr.started.0);
-    let _ = match cdr.answered {
-        Some(at) => write!(out, "{},", at.0),
-        None => write!(out, "null,"),
+    let number = |out: &mut Vec<u8>, before: &str, value: u64| {
+        out.extend_from_slice(before.as_bytes());
+        write_number(out, value);
     };
-    let _ = write!(
-        out,
-        "\"ended\":{},\"seconds\":{:.3},\"billed_seconds\":{:.3},\"status\":{},\"shard\":{}",
-        cdr.ended.0,
-        seconds(cdr.started),
-        cdr.answered.map_or(0.0, seconds),
-        cdr.status,
-        cdr.shard
-    );
+    text(out, "{\"id\":", cdr.id);
+    text(out, ",\"call_id\":", cdr.call_id);
+    text(out, ",\"from\":", cdr.from);
+    text(out, ",\"to\":", cdr.to);
+    text(out, ",\"mode\":", cdr.mode.as_bytes());
+    text(out, ",\"result\":", cdr.result.label().as_bytes());
+    text(out, ",\"hung_up_by\":", cdr.hung_up_by.as_bytes());
+    number(out, ",\"started\":", cdr.started.0);
+    match cdr.answered {
+        Some(at) => number(out, ",\"answered\":", at.0),
+        None => out.extend_from_slice(b",\"answered\":null"),
+    }
+    number(out, ",\"ended\":", cdr.ended.0);
+    out.extend_from_slice(b",\"seconds\":");
+    write_seconds(out, span(cdr.started));
+    out.extend_from_slice(b",\"billed_seconds\":");
+    write_seconds(out, cdr.answered.map_or(0, span));
+    number(out, ",\"status\":", u64::from(cdr.status));
+    number(out, ",\"shard\":", u64::from(cdr.shard));
     if !cdr.media.is_empty() {
         out.extend_from_slice(b",\"media\":");
         out.extend_from_slice(cdr.media);
@@ -75,9 +73,32 @@ pub fn write(out: &mut Vec<u8>, cdr: &Cdr<'_>) {
     out.extend_from_slice(b"}\n");
 }
 
+/// Writes milliseconds as seconds with three decimals.
+fn write_seconds(out: &mut Vec<u8>, millis: u64) {
+    write_number(out, millis / 1000);
+    let rest = millis % 1000;
+    let digit = |unit: u64| b'0' + (rest / unit % 10) as u8;
+    out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+}
+
 /// Writes a JSON string. Octets that are not UTF-8 are shown as U+FFFD: peers choose them.
 fn write_string(out: &mut Vec<u8>, octets: &[u8]) {
     out.push(b'"');
+    if octets.iter().fold(true, |plain, &octet| plain & is_plain(octet)) {
+        // Nearly always; without an early way out the check runs over many octets at a time.
+        out.extend_from_slice(octets);
+    } else {
+        write_escaped(out, octets);
+    }
+    out.push(b'"');
+}
+
+/// ASCII that stands for itself in a JSON string.
+const fn is_plain(octet: u8) -> bool {
+    matches!(octet, b' '..=b'~') & !matches!(octet, b'"' | b'\\')
+}
+
+fn write_escaped(out: &mut Vec<u8>, octets: &[u8]) {
     for chunk in octets.utf8_chunks() {
         for octet in chunk.valid().bytes() {
             match octet {
@@ -92,7 +113,6 @@ fn write_string(out: &mut Vec<u8>, octets: &[u8]) {
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    out.push(b'"');
 }
 
 /// The result that a final status stands for, before an answer.
@@ -112,6 +132,51 @@ pub fn result_of(status: u16) -> CallResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_line() {
+        let record = Cdr {
+            id: b"0001-p0000000200000003",
+            call_id: b"a84b4c@pc33",
+            from: b"sip:a@h",
+            to: b"sip:b@h",
+            mode: "proxy",
+            started: Wall(1_767_225_600_000),
+            answered: Some(Wall(1_767_225_603_995)),
+            ended: Wall(1_767_225_664_002),
+            status: 200,
+            result: CallResult::Completed,
+            hung_up_by: "callee",
+            shard: 1,
+            media: b"",
+        };
+        let line = |record: &Cdr<'_>| {
+            let mut line = Vec::new();
+            write(&mut line, record);
+            String::from_utf8(line).unwrap()
+        };
+        let head = "{\"id\":\"0001-p0000000200000003\",\"call_id\":\"a84b4c@pc33\",\"from\":\"sip:a@h\",\"to\":\"sip:b@h\",\
+            \"mode\":\"proxy\",\"result\":\"completed\",\"hung_up_by\":\"callee\",\"started\":1767225600000";
+        assert_eq!(
+            line(&record),
+            format!(
+                "{head},\"answered\":1767225603995,\"ended\":1767225664002,\"seconds\":64.002,\
+                 \"billed_seconds\":60.007,\"status\":200,\"shard\":1}}\n"
+            )
+        );
+        let unanswered = Cdr {
+            answered: None,
+            media: b"[]",
+            ..record
+        };
+        assert_eq!(
+            line(&unanswered),
+            format!(
+                "{head},\"answered\":null,\"ended\":1767225664002,\"seconds\":64.002,\
+                 \"billed_seconds\":0.000,\"status\":200,\"shard\":1,\"media\":[]}}\n"
+            )
+        );
+    }
 
     #[test]
     fn hostile_text_stays_one_json_line() {

@@ -5,7 +5,9 @@ use super::target::{Target, TargetSet};
 use crate::config::plan::{CallPolicy, RouteAuth};
 use crate::media::Service;
 use crate::protocol::Path;
-use crate::protocol::sip::{Scheme, Uri};
+use crate::protocol::sip::{Scheme, Uri, write_ip, write_number};
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
 
 /// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,9 +136,15 @@ pub fn trunk_targets(site: &Site, trunks: &[usize], user: &[u8], scratch: &mut V
 }
 
 fn write_address(out: &mut Vec<u8>, path: &Path) {
-    use std::io::Write;
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{}", path.peer);
+    match path.peer {
+        SocketAddr::V4(peer) => {
+            write_ip(out, IpAddr::V4(*peer.ip()));
+            out.push(b':');
+            write_number(out, u64::from(peer.port()));
+        }
+        // Writing to a Vec cannot fail.
+        SocketAddr::V6(peer) => drop(write!(out, "{peer}")),
+    }
     if path.transport.is_reliable() {
         out.extend_from_slice(b";transport=");
         out.extend_from_slice(path.transport.param().as_bytes());

@@ -10,7 +10,7 @@ use super::scan::{Carrier, Lines, MAX_LINES, skip_leading_line_ends};
 use super::span::Field;
 use super::text::{is_token, take_while};
 use super::via::Via;
-use super::write::{Folds, write_body, write_header, write_name, write_status_line, write_top_via_line};
+use super::write::{Amendment, Folds, write_body, write_header, write_name, write_status_line, write_top_via_line};
 use std::net::SocketAddr;
 
 /// Appends a response to a broken request: its Via lines, and From, To, Call-ID and CSeq as far
@@ -77,7 +77,7 @@ fn write_vias(out: &mut Vec<u8>, bytes: &[u8], source: SocketAddr, kept: &mut Ke
             Name::Via if !value.is_empty() => {
                 let top = Values::new(value).next().and_then(|top| Via::parse(top).ok());
                 match top.filter(|_| vias == 0) {
-                    Some(top) => write_top_via_line(out, Folds::UNKNOWN, &top, value, source),
+                    Some(top) => write_top_via_line(out, Folds::UNKNOWN, &top, value, Amendment::of(&top, source)),
                     None => write_header(out, Folds::UNKNOWN, Name::Via, value),
                 }
                 vias += 1;

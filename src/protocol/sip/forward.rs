@@ -6,7 +6,8 @@ use super::name::Name;
 use super::text::{is_uri, trim};
 use super::view::{Line, Message};
 use super::write::{
-    Folds, must_amend, write_content_length, write_header, write_headers, write_name, write_number, write_top_via_line,
+    Amendment, Folds, after_value, write_content_length, write_header, write_headers, write_number, write_one_line,
+    write_top_via_line,
 };
 use std::net::SocketAddr;
 
@@ -47,9 +48,9 @@ impl Forward<'_> {
         out.extend_from_slice(request.method_text());
         out.push(b' ');
         out.extend_from_slice(self.uri);
-        out.extend_from_slice(b" SIP/2.0\r\n");
-        write_headers(out, &[(Name::Via.text(), self.via)]);
-        write_name(out, Name::MaxForwards.text());
+        out.extend_from_slice(b" SIP/2.0\r\nVia: ");
+        write_one_line(out, self.via);
+        out.extend_from_slice(b"\r\nMax-Forwards: ");
         write_number(out, u64::from(self.max_forwards));
         out.extend_from_slice(b"\r\n");
         self.record_routes
@@ -60,16 +61,15 @@ impl Forward<'_> {
             .for_each(|route| write_headers(out, &[(Name::Route.text(), route)]));
 
         let top = request.via();
-        let mut amend_via = must_amend(&top, self.source);
+        let mut amendment = Amendment::of(&top, self.source);
         let mut drop_routes = self.drop_routes;
         let mut has_length = false;
         let mut runs = Runs::new(request);
         for line in request.lines() {
             match line.name {
-                Name::Via if amend_via => {
+                Name::Via if amendment.is_some() => {
                     runs.replace(out, &line);
-                    write_top_via_line(out, runs.folds, &top, line.value, self.source);
-                    amend_via = false;
+                    write_top_via_line(out, runs.folds, &top, line.value, amendment.take());
                 }
                 Name::MaxForwards => runs.replace(out, &line),
                 Name::ContentLength if self.body.is_some() => runs.replace(out, &line),
@@ -107,9 +107,7 @@ pub fn forward_response(out: &mut Vec<u8>, response: &Message<'_>) {
         has_length |= line.name == Name::ContentLength;
         if line.name == Name::Via && std::mem::take(&mut top) {
             runs.replace(out, &line);
-            let mut values = Values::new(line.value);
-            values.next();
-            let rest = trim(values.rest());
+            let rest = after_value(line.value, response.via().raw);
             if Values::new(rest).next().is_some() {
                 write_header(out, runs.folds, Name::Via, rest);
             }

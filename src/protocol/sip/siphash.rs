@@ -29,30 +29,17 @@ impl Sip128 {
 
     /// Feeds octets.
     pub(in crate::protocol::sip) fn write(&mut self, octets: &[u8]) {
-        self.length = self.length.wrapping_add(octets.len() as u8);
-        let mut rest = octets;
-        while self.held != 0 {
-            let Some((&first, others)) = rest.split_first() else {
-                return;
-            };
-            self.octet(first);
-            rest = others;
-        }
-        let (words, last) = rest.as_chunks::<8>();
-        for word in words {
-            self.word(u64::from_le_bytes(*word));
-        }
-        for &octet in last {
-            self.octet(octet);
-        }
+        self.feed_all(octets, |word| word);
+    }
+
+    /// Feeds a number, its lowest octet first.
+    pub(in crate::protocol::sip) fn write_number(&mut self, number: u32) {
+        self.feed(u64::from(number), 4);
     }
 
     /// Feeds octets in lower case.
     pub(in crate::protocol::sip) fn write_lower(&mut self, octets: &[u8]) {
-        self.length = self.length.wrapping_add(octets.len() as u8);
-        for octet in octets {
-            self.octet(octet.to_ascii_lowercase());
-        }
+        self.feed_all(octets, lower);
     }
 
     /// The hash of what was fed.
@@ -68,14 +55,33 @@ impl Sip128 {
         (u128::from(high) << 64) | u128::from(low)
     }
 
-    fn octet(&mut self, octet: u8) {
-        self.tail |= u64::from(octet) << (8 * self.held);
-        self.held += 1;
-        if self.held == 8 {
-            let word = self.tail;
-            (self.tail, self.held) = (0, 0);
-            self.word(word);
+    /// Feeds octets eight at a time, each word as `change` makes it.
+    #[inline]
+    fn feed_all(&mut self, octets: &[u8], change: impl Fn(u64) -> u64) {
+        let (words, rest) = octets.as_chunks::<8>();
+        for word in words {
+            self.feed(change(u64::from_le_bytes(*word)), 8);
         }
+        if !rest.is_empty() {
+            let word = rest.iter().rev().fold(0, |word, &octet| (word << 8) | u64::from(octet));
+            self.feed(change(word), rest.len() as u32);
+        }
+    }
+
+    /// Feeds the lowest `count` octets of a word, 1 to 8; the others are 0.
+    #[inline]
+    fn feed(&mut self, word: u64, count: u32) {
+        self.length = self.length.wrapping_add(count as u8);
+        let full = self.tail | (word << (8 * self.held));
+        let held = self.held + count;
+        if held < 8 {
+            (self.tail, self.held) = (full, held);
+            return;
+        }
+        // Nothing is left over of a word that began on a boundary.
+        self.tail = word.checked_shr(8 * (8 - self.held)).unwrap_or(0);
+        self.held = held - 8;
+        self.word(full);
     }
 
     fn word(&mut self, word: u64) {
@@ -99,6 +105,16 @@ impl Sip128 {
         c = c.rotate_left(32);
         self.v = [a, b, c, d];
     }
+}
+
+/// ASCII capitals in lower case, in all eight octets at once.
+const fn lower(word: u64) -> u64 {
+    const ALL: u64 = 0x0101_0101_0101_0101;
+    let low = word & (0x7f * ALL);
+    let from_a = low + (0x80 - b'A' as u64) * ALL;
+    let beyond_z = low + (0x7f - b'Z' as u64) * ALL;
+    let capital = (from_a ^ beyond_z) & !word & (0x80 * ALL);
+    word | (capital >> 2)
 }
 
 #[cfg(test)]
@@ -133,6 +149,33 @@ mod tests {
             parts.write_lower(&text[cut..cut]);
             parts.write(&text[cut..]);
             assert_eq!(parts.finish(), whole, "cut at {cut}");
+        }
+        let mut numbers = Sip128::new(KEY);
+        text.as_chunks::<4>()
+            .0
+            .iter()
+            .for_each(|four| numbers.write_number(u32::from_le_bytes(*four)));
+        assert_eq!(numbers.finish(), whole);
+    }
+
+    #[test]
+    fn lower_case_is_that_of_ascii() {
+        for octet in 0..=u8::MAX {
+            for at in 0..8 {
+                let mut octets = *b"aZ\xc0[@zA`";
+                octets[at] = octet;
+                assert_eq!(
+                    lower(u64::from_le_bytes(octets)).to_le_bytes(),
+                    octets.map(|octet| octet.to_ascii_lowercase())
+                );
+            }
+        }
+        let all: Vec<u8> = (0..=u8::MAX).collect();
+        for length in 0..all.len() {
+            let (mut lowered, mut plain) = (Sip128::new(KEY), Sip128::new(KEY));
+            lowered.write_lower(&all[..length]);
+            plain.write(&all[..length].to_ascii_lowercase());
+            assert_eq!(lowered.finish(), plain.finish());
         }
     }
 }

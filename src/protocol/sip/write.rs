@@ -1,9 +1,9 @@
 //! Writing messages: everything appends to a `Vec<u8>` and allocates nothing else.
 
-use super::list::Values;
 use super::name::Name;
 use super::params::Params;
-use super::text::{ip, trim, trim_end};
+use super::span::Span;
+use super::text::{ip, trim, trim_end, trim_start};
 use super::via::Via;
 use super::view::Message;
 use std::io::Write as _;
@@ -49,7 +49,8 @@ impl Reply<'_> {
         write_status_line(out, self.status, self.phrase);
         let mut vias = request.headers(Name::Via);
         if let Some(first) = vias.next() {
-            write_top_via_line(out, folds, &request.via(), first, source);
+            let top = request.via();
+            write_top_via_line(out, folds, &top, first, Amendment::of(&top, source));
         }
         vias.for_each(|value| write_header(out, folds, Name::Via, value));
         if self.record_route {
@@ -102,10 +103,12 @@ pub fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
             for (index, octet) in v4.octets().into_iter().enumerate() {
+                let digits = [b'.', b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
+                let skipped = usize::from(octet < 100) + usize::from(octet < 10);
                 if index > 0 {
                     out.push(b'.');
                 }
-                write_number(out, u64::from(octet));
+                out.extend_from_slice(digits.get(1 + skipped..).unwrap_or(&[]));
             }
         }
         // Writing to a Vec cannot fail.
@@ -124,7 +127,7 @@ pub(super) fn write_headers(out: &mut Vec<u8>, headers: &[(&str, &[u8])]) {
 
 /// Appends a value that may come from a peer: what could end the line, or cut it short in a
 /// reader written in C, becomes a space. A fold means the same as a space (section 7.3.1).
-fn write_one_line(out: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn write_one_line(out: &mut Vec<u8>, value: &[u8]) {
     if memchr::memchr3(b'\r', b'\n', 0, value).is_none() {
         out.extend_from_slice(value);
     } else {
@@ -180,12 +183,19 @@ pub(super) fn write_name(out: &mut Vec<u8>, name: &str) {
 }
 
 /// Appends the first Via line with its first value amended for `source`.
-pub(super) fn write_top_via_line(out: &mut Vec<u8>, folds: Folds, top: &Via<'_>, line: &[u8], source: SocketAddr) {
-    let mut values = Values::new(line);
-    values.next();
+pub(super) fn write_top_via_line(
+    out: &mut Vec<u8>,
+    folds: Folds,
+    top: &Via<'_>,
+    line: &[u8],
+    amendment: Option<Amendment>,
+) {
     write_name(out, Name::Via.text());
-    write_top_via(out, folds, top, source);
-    let rest = trim(values.rest());
+    match amendment {
+        Some(amendment) => amendment.write(out, folds, top),
+        None => folds.copy(out, top.raw),
+    }
+    let rest = after_value(line, top.raw);
     if !rest.is_empty() {
         out.extend_from_slice(b", ");
         folds.copy(out, rest);
@@ -193,31 +203,56 @@ pub(super) fn write_top_via_line(out: &mut Vec<u8>, folds: Folds, top: &Via<'_>,
     out.extend_from_slice(b"\r\n");
 }
 
-/// True when a Via must be amended for a request that came from `source`: sent-by is not the
-/// source's address, the client asked for its port, or it filled in what is ours to fill in.
-pub(super) fn must_amend(via: &Via<'_>, source: SocketAddr) -> bool {
-    via.rport.is_some() || via.received.is_some() || ip(via.host) != Some(source.ip().to_canonical())
+/// What follows the first value of a line, which `value` is, without the comma between them.
+pub(super) fn after_value<'a>(line: &'a [u8], value: &[u8]) -> &'a [u8] {
+    let span = Span::of(line, value);
+    debug_assert!(span.get(line) == value, "the value is part of the line");
+    let rest = trim_start(line.get(span.end as usize..).unwrap_or(&[]));
+    trim(rest.strip_prefix(b",").unwrap_or(rest))
 }
 
-fn write_top_via(out: &mut Vec<u8>, folds: Folds, via: &Via<'_>, source: SocketAddr) {
-    if !must_amend(via, source) {
-        folds.copy(out, via.raw);
-        return;
+/// What a top Via must be amended with (section 18.2.1, RFC 3581 section 4).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Amendment {
+    received: Option<IpAddr>,
+    rport: Option<u16>,
+}
+
+impl Amendment {
+    /// For a request that came from `source`; `None` when the Via stays as it is. It does not when
+    /// sent-by is not the source's address, the client asked for its port, or it filled in what
+    /// is ours to fill in.
+    pub(super) fn of(via: &Via<'_>, source: SocketAddr) -> Option<Amendment> {
+        let address = source.ip().to_canonical();
+        let asked = via.rport.is_some();
+        let told = asked || ip(via.host) != Some(address);
+        (told || via.received.is_some()).then(|| Amendment {
+            received: told.then_some(address),
+            rport: asked.then_some(source.port()),
+        })
     }
-    folds.copy(out, trim_end(via.before_params()));
-    for param in Params::new(via.params()).filter_map(Result::ok) {
-        if !param.name.eq_ignore_ascii_case(b"received") && !param.name.eq_ignore_ascii_case(b"rport") {
-            folds.copy(out, param.raw);
+
+    fn write(self, out: &mut Vec<u8>, folds: Folds, via: &Via<'_>) {
+        if via.rport.is_none() && via.received.is_none() {
+            folds.copy(out, via.raw);
+        } else {
+            let params = via.params();
+            let head = via.raw.strip_suffix(params).unwrap_or(&[]);
+            folds.copy(out, trim_end(head));
+            for param in Params::new(params).filter_map(Result::ok) {
+                if !param.name.eq_ignore_ascii_case(b"received") && !param.name.eq_ignore_ascii_case(b"rport") {
+                    folds.copy(out, param.raw);
+                }
+            }
         }
-    }
-    let address = source.ip().to_canonical();
-    if via.rport.is_some() || ip(via.host) != Some(address) {
-        out.extend_from_slice(b";received=");
-        write_ip(out, address);
-    }
-    if via.rport.is_some() {
-        out.extend_from_slice(b";rport=");
-        write_number(out, u64::from(source.port()));
+        if let Some(address) = self.received {
+            out.extend_from_slice(b";received=");
+            write_ip(out, address);
+        }
+        if let Some(port) = self.rport {
+            out.extend_from_slice(b";rport=");
+            write_number(out, u64::from(port));
+        }
     }
 }
 

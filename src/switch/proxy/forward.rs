@@ -3,13 +3,13 @@
 use super::record::write_token;
 use super::{Branch, Forwarding, Proxy};
 use crate::ops::stats::Direction;
-use crate::protocol::Path;
 use crate::protocol::sip::{Forward, Line, Message, Method, Name, write_number};
+use crate::protocol::{Path, hex};
 use crate::switch::core::{Turn, label, role, user};
-use crate::switch::site::{Site, read_hex, write_hex};
+use crate::switch::site::Site;
 use crate::switch::slab::Handle;
 use crate::switch::target::Target;
-use shards::{Buf, Time};
+use shards::Time;
 
 impl Proxy {
     /// Sends one group of targets; false when none could be sent.
@@ -20,9 +20,7 @@ impl Proxy {
         let mut sent = false;
         while !sent && !entry.targets.is_empty() {
             let group = entry.targets.group();
-            let breadth = breadth(request, turn.core.site.plan.limits.breadth);
-            // RFC 5393 section 5.3: each parallel branch takes a share of the breadth.
-            let share = (group > 1 || request.header(Name::MaxBreadth).is_some()).then(|| breadth / group.max(1));
+            let share = share(request, group, turn.core.site.plan.limits.breadth);
             if share == Some(0) {
                 entry.best.offer_status(440);
                 entry.targets = Default::default();
@@ -37,11 +35,45 @@ impl Proxy {
                 entry.targets.skip();
             }
         }
-        if entry.method == Method::Invite && sent {
+        if sent {
+            self.start_timer_c(turn, at);
+        }
+        sent
+    }
+
+    /// Sends to the one target that there is; false when that could not be done.
+    pub(super) fn send_to(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        request: &Message<'_>,
+        target: &Target<'_>,
+    ) -> bool {
+        let Some(entry) = self.requests.get_mut(at) else {
+            return true;
+        };
+        let share = share(request, 1, turn.core.site.plan.limits.breadth);
+        if share == Some(0) {
+            entry.best.offer_status(440);
+            return false;
+        }
+        let sent = entry.send(turn, at, request, target, share);
+        if sent {
+            self.start_timer_c(turn, at);
+        }
+        sent
+    }
+
+    /// Section 16.6 step 11.
+    fn start_timer_c(&mut self, turn: &Turn<'_, '_>, at: Handle) {
+        if self
+            .requests
+            .get(at)
+            .is_some_and(|entry| entry.method == Method::Invite)
+        {
             let until = turn.cx.now + turn.core.site.plan.sip.timers.c;
             self.timers.insert(until, at);
         }
-        sent
     }
 }
 
@@ -112,36 +144,29 @@ pub(super) struct Build<'a> {
 
 /// Writes the forwarded request (section 16.6 steps 1 to 8).
 pub(super) fn write(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, build: &Build<'_>) {
-    let site = turn.core.site.clone();
-    let listener = site.listener(build.target.path.listener);
-    let mut via = turn.core.scratch.take();
-    via.extend_from_slice(&listener.via);
-    via.extend_from_slice(b";branch=");
-    via.extend_from_slice(build.branch);
-    if !build.target.path.transport.is_reliable() {
-        via.extend_from_slice(b";rport");
-    }
-    // Section 16.6 step 8 wants the loop check in the branch; a parameter of ours says the same and
-    // leaves the branch to the transaction layer.
-    via.extend_from_slice(LOOP_PARAM);
-    write_hex(&mut via, &loop_mark(&site, build.request).to_be_bytes());
-    let mut outgoing = turn.core.scratch.take();
-    let mut incoming = turn.core.scratch.take();
+    let site = &*turn.core.site;
+    // Our Via, one or two Record-Route values and the breadth, one after the other.
+    let mut own = turn.core.scratch.take();
+    write_via(&mut own, site, build);
+    let via = own.len();
     let mut count = 0;
     if let Some(call) = build.record {
-        record_route(&mut outgoing, &site, &build.target.path, call);
+        record_route(&mut own, site, &build.target.path, call);
         count = 1;
-        if build.from.listener != build.target.path.listener {
-            record_route(&mut incoming, &site, build.from, call);
-            count = 2;
-        }
     }
-    let mut share = turn.core.scratch.take();
+    let outgoing = own.len();
+    if let Some(call) = build.record
+        && build.from.listener != build.target.path.listener
+    {
+        record_route(&mut own, site, build.from, call);
+        count = 2;
+    }
+    let incoming = own.len();
     if let Some(breadth) = build.share {
-        write_number(&mut share, breadth as u64);
+        write_number(&mut own, breadth as u64);
     }
-    let added = [("Max-Breadth", &share[..])];
-    let records = [&outgoing[..], &incoming[..]];
+    let added = [("Max-Breadth", &own[incoming..])];
+    let records = [&own[via..outgoing], &own[outgoing..incoming]];
     let routes = [build.target.route];
     let remove = |line: &Line<'_>| {
         let identity = matches!(
@@ -150,11 +175,11 @@ pub(super) fn write(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, build: &Build<'_
         );
         (identity && !build.trusted)
             || (build.share.is_some() && line.name == Name::MaxBreadth)
-            || (line.name == Name::ProxyAuthorization && is_for_us(&site, line.value))
+            || (line.name == Name::ProxyAuthorization && is_for_us(site, line.value))
     };
     Forward {
         uri: build.target.uri,
-        via: &via,
+        via: &own[..via],
         source: build.from.peer,
         max_forwards: build.request.max_forwards().map_or(70, |left| left.saturating_sub(1)),
         record_routes: records.get(..count).unwrap_or(&[]),
@@ -165,8 +190,22 @@ pub(super) fn write(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, build: &Build<'_
         body: None,
     }
     .write(out, build.request);
-    for octets in [via, outgoing, incoming, share] {
-        turn.core.scratch.give(octets);
+    turn.core.scratch.give(own);
+}
+
+fn write_via(out: &mut Vec<u8>, site: &Site, build: &Build<'_>) {
+    out.extend_from_slice(&site.listener(build.target.path.listener).via);
+    out.extend_from_slice(b";branch=");
+    out.extend_from_slice(build.branch);
+    if !build.target.path.transport.is_reliable() {
+        out.extend_from_slice(b";rport");
+    }
+    // Section 16.6 step 8 wants the loop check in the branch; a parameter of ours says the same and
+    // leaves the branch to the transaction layer. Nobody looks for it within a dialog, where the
+    // route set says the way and Max-Forwards ends it.
+    if build.request.to_tag().is_none() {
+        out.extend_from_slice(LOOP_PARAM);
+        hex::push(out, loop_mark(site, build.request));
     }
 }
 
@@ -193,15 +232,13 @@ const LOOP_PARAM: &[u8] = b";rf=";
 /// What must have changed for a request that comes by again to be a spiral and not a loop
 /// (section 16.6 step 8, RFC 5393 section 4.2).
 fn loop_mark(site: &Site, request: &Message<'_>) -> u64 {
-    let mut number = Buf::with_capacity(16);
-    number.extend_from_slice(&request.cseq().number.to_be_bytes());
     let route = request.header(Name::Route).unwrap_or(b"");
     site.hash_of(&[
         request.uri(),
         request.call_id(),
         request.from_tag(),
         request.to_tag().unwrap_or(b""),
-        &number,
+        &request.cseq().number.to_be_bytes(),
         route,
     ])
 }
@@ -210,23 +247,25 @@ fn loop_mark(site: &Site, request: &Message<'_>) -> u64 {
 #[must_use]
 pub fn is_loop(site: &Site, request: &Message<'_>) -> bool {
     let mut mark = None;
-    for value in request.values(Name::Via) {
-        let Some(at) = value.windows(LOOP_PARAM.len()).position(|window| window == LOOP_PARAM) else {
-            continue;
-        };
-        let digits = value.get(at + LOOP_PARAM.len()..).and_then(|rest| rest.get(..16));
-        let mark = *mark.get_or_insert_with(|| loop_mark(site, request));
-        if digits.and_then(read_hex) == Some(mark) {
-            return true;
-        }
-    }
-    false
+    let mut is_ours = |param: &[u8]| {
+        let digits = param.strip_prefix(LOOP_PARAM).and_then(|rest| rest.get(..16));
+        let seen = digits.and_then(hex::read);
+        seen.is_some() && seen == Some(*mark.get_or_insert_with(|| loop_mark(site, request)))
+    };
+    request.headers(Name::Via).any(|line| {
+        let mut params = memchr::memchr_iter(b';', line).filter_map(|at| line.get(at..));
+        params.any(&mut is_ours)
+    })
 }
 
-/// RFC 5393 section 5.3.2.
-fn breadth(request: &Message<'_>, most: u16) -> usize {
-    let named = request
-        .header(Name::MaxBreadth)
-        .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
-    named.unwrap_or(usize::from(most)).min(usize::from(most))
+/// RFC 5393 section 5.3: each of `group` parallel branches takes a share of the breadth, which is
+/// `most` unless the request says less. `None` when the request need not say anything.
+fn share(request: &Message<'_>, group: usize, most: u16) -> Option<usize> {
+    let named = request.header(Name::MaxBreadth);
+    if group <= 1 && named.is_none() {
+        return None;
+    }
+    let most = usize::from(most);
+    let named = named.and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
+    Some(named.unwrap_or(most).min(most) / group.max(1))
 }

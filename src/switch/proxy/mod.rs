@@ -23,6 +23,7 @@ use shards::wheel::Wheel;
 use std::time::Duration;
 
 pub use forward::is_loop;
+pub use within::Within;
 
 /// A shard's proxied requests and calls.
 pub struct Proxy {
@@ -118,20 +119,18 @@ impl Proxy {
             if self.records.is_empty() {
                 self.next_sweep = turn.cx.now + SWEEP;
             }
-            self.remember(
-                turn,
-                Record::new(turn.cx.now, turn.cx.wall, start.request, start.path, caller_flow),
-            )
+            let (now, wall) = (turn.cx.now, turn.cx.wall);
+            let site = &turn.core.site;
+            self.remember(Record::new(site, now, wall, start.request, start.path, caller_flow))
         });
         self.insert(turn, start, call)
     }
 
-    fn remember(&mut self, turn: &Turn<'_, '_>, record: Record) -> Handle {
-        let site = &turn.core.site;
-        let hash = site.hash_of(&[record.call_id()]);
+    fn remember(&mut self, record: Record) -> Handle {
+        let hash = record.call_id_hash;
         let call = self.records.insert(record);
         let records = &self.records;
-        let rehash = |&call: &Handle| records.get(call).map_or(0, |record| site.hash_of(&[record.call_id()]));
+        let rehash = |&call: &Handle| records.get(call).map_or(0, |record| record.call_id_hash);
         self.by_call_id.insert_unique(hash, call, rehash);
         call
     }
@@ -291,8 +290,8 @@ impl Proxy {
     /// Ends a call's record with its CDR.
     fn close(&mut self, turn: &mut Turn<'_, '_>, call: Handle, status: u16, hung_up_by: Option<Side>) {
         if let Some(record) = self.records.remove(call) {
-            let hash = turn.core.site.hash_of(&[record.call_id()]);
-            if let Ok(entry) = self.by_call_id.find_entry(hash, |&other| other == call) {
+            let same = |&other: &Handle| other == call;
+            if let Ok(entry) = self.by_call_id.find_entry(record.call_id_hash, same) {
                 entry.remove();
             }
             record.close(turn.core, turn.cx, call, status, hung_up_by);

@@ -3,11 +3,11 @@
 
 use crate::media::Side;
 use crate::ops::stats::CallResult;
-use crate::protocol::Path;
 use crate::protocol::sip::Message;
+use crate::protocol::{Path, hex};
 use crate::switch::cdr::{self, Cdr};
 use crate::switch::core::Core;
-use crate::switch::site::{read_hex, write_hex};
+use crate::switch::site::{Site, write_hex};
 use crate::switch::slab::Handle;
 use shards::{Buf, Cx, Time, Wall};
 
@@ -17,6 +17,8 @@ pub struct Record {
     /// Caller's tag, Call-ID, caller's URI, called URI, one after the other.
     texts: Buf,
     ends: [u16; 4],
+    /// Of the Call-ID, for the table of calls.
+    pub call_id_hash: u64,
     /// Where the INVITE came from.
     pub caller: Path,
     /// Where the answered branch went.
@@ -37,7 +39,7 @@ pub struct Record {
 
 impl Record {
     /// The record of an INVITE.
-    pub fn new(now: Time, wall: Wall, invite: &Message<'_>, path: &Path, caller_flow: bool) -> Self {
+    pub fn new(site: &Site, now: Time, wall: Wall, invite: &Message<'_>, path: &Path, caller_flow: bool) -> Self {
         let mut texts = Buf::with_capacity(256);
         let mut ends = [0u16; 4];
         let parts = [invite.from_tag(), invite.call_id(), invite.from().uri, invite.uri()];
@@ -49,6 +51,7 @@ impl Record {
         Self {
             texts,
             ends,
+            call_id_hash: call_id_hash(site, invite.call_id()),
             caller: *path,
             callee: *path,
             caller_flow,
@@ -155,8 +158,13 @@ impl Record {
     }
 }
 
+/// The hash of a Call-ID, as far as a record keeps it.
+pub(super) fn call_id_hash(site: &Site, call_id: &[u8]) -> u64 {
+    site.hash_of(&[call_id.get(..TEXT_MOST).unwrap_or(call_id)])
+}
+
 /// How much of each text is kept.
-pub(super) const TEXT_MOST: usize = 200;
+const TEXT_MOST: usize = 200;
 
 /// Our name of a call: shard, kind, index, generation.
 pub fn write_id(out: &mut Vec<u8>, shard: shards::ShardId, kind: u8, handle: Handle) {
@@ -168,18 +176,14 @@ pub fn write_id(out: &mut Vec<u8>, shard: shards::ShardId, kind: u8, handle: Han
 
 /// A handle as it stands in a Record-Route URI's user part.
 pub fn write_token(out: &mut Vec<u8>, handle: Handle) {
-    write_hex(out, &handle.index.to_be_bytes());
-    write_hex(out, &handle.generation.to_be_bytes());
+    hex::push(out, u64::from(handle.index) << 32 | u64::from(handle.generation));
 }
 
 /// Reads what [`write_token`] wrote.
 pub fn read_token(text: &[u8]) -> Option<Handle> {
-    let (index, generation) = text.split_at_checked(8)?;
-    if generation.len() != 8 {
-        return None;
-    }
+    let value = hex::read(text).filter(|_| text.len() == 16)?;
     Some(Handle {
-        index: u32::try_from(read_hex(index)?).ok()?,
-        generation: u32::try_from(read_hex(generation)?).ok()?,
+        index: (value >> 32) as u32,
+        generation: value as u32,
     })
 }

@@ -1,38 +1,48 @@
 //! Requests within a dialog that this proxy record-routed: RFC 3261 section 16.12.
 
 use super::forward::{Build, write};
-use super::record::{TEXT_MOST, read_token};
+use super::record::{call_id_hash, read_token};
 use super::{Proxy, Start};
 use crate::media::Side;
 use crate::protocol::Path;
-use crate::protocol::sip::{Message, Method, Name, NameAddr, Reply, Uri};
+use crate::protocol::sip::{Message, Method, Reply, Uri};
 use crate::switch::core::Turn;
-use crate::switch::next_hop::{self, NoPath};
+use crate::switch::next_hop::{self, NoPath, Routes};
 use crate::switch::slab::Handle;
-use crate::switch::target::{Target, TargetSet};
+use crate::switch::target::Target;
+
+/// What was read of a request within a dialog.
+pub struct Within<'a> {
+    /// The Request-URI.
+    pub uri: &'a Uri<'a>,
+    /// The Route header.
+    pub routes: &'a Routes<'a>,
+    /// The call, and the side that asks; see [`Proxy::call_of`].
+    pub call: Option<(Handle, Side)>,
+}
 
 impl Proxy {
-    /// A request with a To tag whose top Route values (`drop_routes` of them) name us.
-    pub fn within(&mut self, turn: &mut Turn<'_, '_>, start: &Start<'_>) {
-        let (call, side) = self.call_of(turn, start.request);
-        let next = self.next_hop(turn, start.request, start.path, start.drop_routes, call, side);
-        match next {
-            Ok(target_path) => {
+    /// A request with a To tag whose top Route values name us, or that is of a call known here.
+    pub fn within(&mut self, turn: &mut Turn<'_, '_>, start: &Start<'_>, within: &Within<'_>) {
+        match self.next_hop(turn, start.path, within) {
+            Ok(path) => {
                 if start.request.method() == Method::Bye
-                    && let Some(record) = call.and_then(|call| self.records.get_mut(call))
+                    && let Some((call, side)) = within.call
+                    && let Some(record) = self.records.get_mut(call)
                 {
-                    record.bye_from_callee = side == Some(Side::B);
+                    record.bye_from_callee = side == Side::B;
                 }
-                let at = self.insert(turn, start, call);
-                let mut targets = TargetSet::default();
-                targets.push(&Target {
+                let at = self.insert(turn, start, within.call.map(|(call, _)| call));
+                let target = Target {
                     uri: start.request.uri(),
                     route: b"",
-                    path: target_path,
+                    path,
                     q: 1000,
                     flow: false,
-                });
-                self.targets(turn, at, targets, Some(start.request));
+                };
+                if !self.send_to(turn, at, start.request, &target) {
+                    self.finish(turn, at);
+                }
             }
             Err(refusal) => {
                 let tag = turn.stateless_tag(start.request);
@@ -50,14 +60,13 @@ impl Proxy {
     }
 
     /// An ACK to a 2xx: passed on without state (section 16.11).
-    pub fn ack(&mut self, turn: &mut Turn<'_, '_>, request: &Message<'_>, path: &Path, drop_routes: usize) {
-        let (call, side) = self.call_of(turn, request);
+    pub fn ack(&mut self, turn: &mut Turn<'_, '_>, request: &Message<'_>, path: &Path, within: &Within<'_>) {
         let Ok((client, branch)) = turn.core.tx.mint() else {
             return;
         };
         // An ACK has no response, so its branch finds no one: the slot is free again at once.
         turn.core.tx.release(client);
-        let Ok(next) = self.next_hop(turn, request, path, drop_routes, call, side) else {
+        let Ok(next) = self.next_hop(turn, path, within) else {
             return;
         };
         let target = Target {
@@ -77,7 +86,7 @@ impl Proxy {
                 target: &target,
                 branch: &branch,
                 record: None,
-                drop_routes,
+                drop_routes: within.routes.own,
                 trusted: false,
                 share: None,
             },
@@ -89,71 +98,44 @@ impl Proxy {
         turn.core.scratch.give(octets);
     }
 
-    /// Whether a request without Route is of a call that went through here: sloppy phones send
-    /// within a dialog to the address that they dialled.
+    /// The call that the request is of, and the side that asks: our Route value names it, else it
+    /// is found by its Call-ID, since sloppy phones leave the Route set out and send within a
+    /// dialog to the address that they dialled.
     #[must_use]
-    pub fn knows(&self, turn: &Turn<'_, '_>, request: &Message<'_>) -> bool {
-        self.by_call_id(turn, request).is_some()
+    pub fn call_of(&self, turn: &Turn<'_, '_>, request: &Message<'_>, routes: &Routes<'_>) -> Option<(Handle, Side)> {
+        let with_side = |call: Handle| Some((call, self.records.get(call)?.side(request)?));
+        read_token(routes.user)
+            .and_then(with_side)
+            .or_else(|| with_side(self.by_call_id(turn, request)?))
     }
 
     fn by_call_id(&self, turn: &Turn<'_, '_>, request: &Message<'_>) -> Option<Handle> {
-        let call_id = request.call_id();
-        let kept = call_id.get(..TEXT_MOST).unwrap_or(call_id);
+        let hash = call_id_hash(&turn.core.site, request.call_id());
         let is_it = |&call: &Handle| {
             self.records
                 .get(call)
                 .is_some_and(|record| record.side(request).is_some())
         };
-        self.by_call_id.find(turn.core.site.hash_of(&[kept]), is_it).copied()
-    }
-
-    /// The call that our Route value names (or the Call-ID), and the side that asks.
-    fn call_of(&self, turn: &Turn<'_, '_>, request: &Message<'_>) -> (Option<Handle>, Option<Side>) {
-        let ours = request
-            .values(Name::Route)
-            .next()
-            .and_then(|value| NameAddr::parse(value).ok());
-        let named = ours
-            .and_then(|ours| Uri::parse(ours.uri).ok())
-            .and_then(|uri| read_token(uri.user));
-        let call = named
-            .filter(|&call| self.records.get(call).is_some())
-            .or_else(|| self.by_call_id(turn, request));
-        let side = call
-            .and_then(|call| self.records.get(call))
-            .and_then(|record| record.side(request));
-        match side {
-            Some(side) => (call, Some(side)),
-            None => (None, None),
-        }
+        self.by_call_id.find(hash, is_it).copied()
     }
 
     /// The next Route value, or the Request-URI; over the recorded flow for an end behind NAT.
-    fn next_hop(
-        &self,
-        turn: &Turn<'_, '_>,
-        request: &Message<'_>,
-        from: &Path,
-        drop_routes: usize,
-        call: Option<Handle>,
-        side: Option<Side>,
-    ) -> Result<Path, NoPath> {
-        let next = request
-            .values(Name::Route)
-            .nth(drop_routes)
-            .and_then(|value| NameAddr::parse(value).ok());
-        if next.is_none()
-            && let Some(record) = call.and_then(|call| self.records.get(call))
+    fn next_hop(&self, turn: &Turn<'_, '_>, from: &Path, within: &Within<'_>) -> Result<Path, NoPath> {
+        let site = &turn.core.site;
+        if let Some(next) = within.routes.next {
+            return next_hop::resolve(site, next, from.listener);
+        }
+        if let Some((call, side)) = within.call
+            && let Some(record) = self.records.get(call)
         {
             // A Request-URI that is our own says nothing about the way.
-            let lost = Uri::parse(request.uri()).is_ok_and(|uri| turn.core.site.is_ours(&uri));
+            let lost = || site.is_ours(within.uri);
             match side {
-                Some(Side::A) if record.callee_flow || lost => return Ok(record.callee),
-                Some(Side::B) if record.caller_flow || lost => return Ok(record.caller),
+                Side::A if record.callee_flow || lost() => return Ok(record.callee),
+                Side::B if record.caller_flow || lost() => return Ok(record.caller),
                 _ => {}
             }
         }
-        let uri = next.map_or(request.uri(), |next| next.uri);
-        next_hop::resolve(&turn.core.site, uri, from.listener)
+        next_hop::resolve_uri(site, within.uri, from.listener)
     }
 }

@@ -1,6 +1,7 @@
 //! The branch that we mint: RFC 3261's magic cookie, then home shard, slot and random, so that
 //! a response finds its shard and its transaction without a look-up, and nobody can guess it.
 
+use crate::protocol::hex;
 use shards::ShardId;
 use std::ops::Deref;
 
@@ -10,7 +11,6 @@ pub(super) const COOKIE: &[u8] = b"z9hG4bK";
 const LENGTH: usize = COOKIE.len() + MARK.len() + 28;
 /// Marks a branch as one of our form.
 const MARK: &[u8] = b"-r";
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The text of a branch parameter, at most 40 octets. Reads as octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +29,15 @@ pub(super) struct Parts {
 impl Branch {
     pub(super) fn new(parts: Parts) -> Self {
         let mut text = [0; LENGTH];
-        let digits = hex::<4>(u64::from(parts.shard))
-            .into_iter()
-            .chain(hex::<8>(u64::from(parts.slot)));
-        let octets = COOKIE
-            .iter()
-            .chain(MARK)
-            .copied()
-            .chain(digits)
-            .chain(hex::<16>(parts.random));
-        for (place, octet) in text.iter_mut().zip(octets) {
-            *place = octet;
-        }
+        let (cookie, rest) = text.split_at_mut(COOKIE.len());
+        cookie.copy_from_slice(COOKIE);
+        let (mark, digits) = rest.split_at_mut(MARK.len());
+        mark.copy_from_slice(MARK);
+        let (shard, digits) = digits.split_at_mut(4);
+        let (slot, random) = digits.split_at_mut(8);
+        hex::write(shard, u64::from(parts.shard));
+        hex::write(slot, u64::from(parts.slot));
+        hex::write(random, parts.random);
         Self { text }
     }
 }
@@ -60,24 +57,9 @@ pub(super) fn parse(branch: &[u8]) -> Option<Parts> {
         return None;
     }
     Some(Parts {
-        shard: u16::try_from(number(digits.get(..4)?)?).ok()?,
-        slot: u32::try_from(number(digits.get(4..12)?)?).ok()?,
-        random: number(digits.get(12..)?)?,
-    })
-}
-
-fn hex<const N: usize>(value: u64) -> [u8; N] {
-    std::array::from_fn(|i| DIGITS[(value >> (4 * (N - 1 - i)) & 15) as usize])
-}
-
-fn number(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0, |value: u64, digit| {
-        let nibble = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some((value << 4) | u64::from(nibble))
+        shard: u16::try_from(hex::read(digits.get(..4)?)?).ok()?,
+        slot: u32::try_from(hex::read(digits.get(4..12)?)?).ok()?,
+        random: hex::read(digits.get(12..)?)?,
     })
 }
 
