@@ -51,10 +51,14 @@ pub fn write(out: &mut Vec<u8>, cdr: &Cdr<'_>) {
     text(out, ",\"call_id\":", cdr.call_id);
     text(out, ",\"from\":", cdr.from);
     text(out, ",\"to\":", cdr.to);
-    text(out, ",\"mode\":", cdr.mode.as_bytes());
-    text(out, ",\"result\":", cdr.result.label().as_bytes());
-    text(out, ",\"hung_up_by\":", cdr.hung_up_by.as_bytes());
-    number(out, ",\"started\":", cdr.started.0);
+    // Words of ours need no escapes.
+    out.extend_from_slice(b",\"mode\":\"");
+    out.extend_from_slice(cdr.mode.as_bytes());
+    out.extend_from_slice(b"\",\"result\":\"");
+    out.extend_from_slice(cdr.result.label().as_bytes());
+    out.extend_from_slice(b"\",\"hung_up_by\":\"");
+    out.extend_from_slice(cdr.hung_up_by.as_bytes());
+    number(out, "\",\"started\":", cdr.started.0);
     match cdr.answered {
         Some(at) => number(out, ",\"answered\":", at.0),
         None => out.extend_from_slice(b",\"answered\":null"),

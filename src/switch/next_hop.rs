@@ -32,45 +32,6 @@ impl NoPath {
     }
 }
 
-/// What the Route header of a request says to a proxy (RFC 3261 sections 16.4 and 16.6), read once.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Routes<'a> {
-    /// How many of the top values name us: one, or two when we stand between two transports.
-    pub own: usize,
-    /// The user part of the first value's URI: a call of ours may be named there.
-    pub user: &'a [u8],
-    /// The URI of the first value that does not name us.
-    pub next: Option<&'a [u8]>,
-}
-
-impl<'a> Routes<'a> {
-    /// Reads the header as far as it is of interest here.
-    #[must_use]
-    pub fn of(site: &Site, request: &Message<'a>) -> Self {
-        let mut routes = Self::default();
-        for (place, value) in request.values(Name::Route).enumerate() {
-            let Ok(address) = NameAddr::parse(value) else { break };
-            if place < OWN_MOST
-                && let Ok(uri) = Uri::parse(address.uri)
-            {
-                if place == 0 {
-                    routes.user = uri.user;
-                }
-                if site.is_ours(&uri) {
-                    routes.own += 1;
-                    continue;
-                }
-            }
-            routes.next = Some(address.uri);
-            break;
-        }
-        routes
-    }
-}
-
-/// How many Route values one proxy adds at most.
-const OWN_MOST: usize = 2;
-
 /// Where a request with this next-hop URI goes (RFC 3263 section 4, literal addresses).
 ///
 /// # Errors

@@ -33,6 +33,7 @@ impl Sip128 {
     }
 
     /// Feeds a number, its lowest octet first.
+    #[inline]
     pub(in crate::protocol::sip) fn write_number(&mut self, number: u32) {
         self.feed(u64::from(number), 4);
     }
@@ -84,6 +85,7 @@ impl Sip128 {
         self.word(full);
     }
 
+    #[inline]
     fn word(&mut self, word: u64) {
         self.v[3] ^= word;
         self.round();
@@ -91,6 +93,7 @@ impl Sip128 {
         self.v[0] ^= word;
     }
 
+    #[inline]
     fn round(&mut self) {
         let [mut a, mut b, mut c, mut d] = self.v;
         a = a.wrapping_add(b);

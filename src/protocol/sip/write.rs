@@ -102,14 +102,18 @@ pub fn write_number(out: &mut Vec<u8>, n: u64) {
 pub fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
-            for (index, octet) in v4.octets().into_iter().enumerate() {
-                let digits = [b'.', b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
-                let skipped = usize::from(octet < 100) + usize::from(octet < 10);
-                if index > 0 {
-                    out.push(b'.');
+            let mut text = [0; 16];
+            let mut end = 0;
+            for octet in v4.octets() {
+                let digits = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10, b'.'];
+                let zeros = usize::from(octet < 100) + usize::from(octet < 10);
+                let shown = u32::from_le_bytes(digits) >> (8 * zeros);
+                if let Some(place) = text.get_mut(end..end + 4) {
+                    place.copy_from_slice(&shown.to_le_bytes());
                 }
-                out.extend_from_slice(digits.get(1 + skipped..).unwrap_or(&[]));
+                end += 4 - zeros;
             }
+            out.extend_from_slice(text.get(..end - 1).unwrap_or(&[]));
         }
         // Writing to a Vec cannot fail.
         IpAddr::V6(v6) => drop(write!(out, "{v6}")),
@@ -233,8 +237,13 @@ impl Amendment {
     }
 
     fn write(self, out: &mut Vec<u8>, folds: Folds, via: &Via<'_>) {
-        if via.rport.is_none() && via.received.is_none() {
-            folds.copy(out, via.raw);
+        // What is ours to fill in is absent most times, or a flag at the end.
+        let kept = match via.rport {
+            None => Some(via.raw),
+            Some(_) => via.raw.strip_suffix(b";rport"),
+        };
+        if let Some(kept) = kept.filter(|_| via.received.is_none()) {
+            folds.copy(out, kept);
         } else {
             let params = via.params();
             let head = via.raw.strip_suffix(params).unwrap_or(&[]);

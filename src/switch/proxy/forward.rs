@@ -1,6 +1,6 @@
 //! Sending a request on: RFC 3261 section 16.6.
 
-use super::record::write_token;
+use super::route::record_route;
 use super::{Branch, Forwarding, Proxy};
 use crate::ops::stats::Direction;
 use crate::protocol::sip::{Forward, Line, Message, Method, Name, write_number};
@@ -209,19 +209,6 @@ fn write_via(out: &mut Vec<u8>, site: &Site, build: &Build<'_>) {
     }
 }
 
-/// Section 16.6 step 4. The user part finds the call again without a look-up.
-fn record_route(out: &mut Vec<u8>, site: &Site, path: &Path, call: Option<Handle>) {
-    let listener = site.listener(path.listener);
-    out.extend_from_slice(b"<sip:");
-    if let Some(call) = call {
-        write_token(out, call);
-        out.push(b'@');
-    }
-    out.extend_from_slice(&listener.hostport);
-    out.extend_from_slice(listener.param.as_bytes());
-    out.extend_from_slice(b";lr>");
-}
-
 /// Credentials for one of our realms were meant for us and go no further (section 22.3).
 fn is_for_us(site: &Site, value: &[u8]) -> bool {
     crate::protocol::sip::digest::Credentials::parse(value).is_ok_and(|credentials| site.is_domain(credentials.realm))
@@ -249,7 +236,7 @@ pub fn is_loop(site: &Site, request: &Message<'_>) -> bool {
     let mut mark = None;
     let mut is_ours = |param: &[u8]| {
         let digits = param.strip_prefix(LOOP_PARAM).and_then(|rest| rest.get(..16));
-        let seen = digits.and_then(hex::read);
+        let seen = digits.and_then(hex::read_long);
         seen.is_some() && seen == Some(*mark.get_or_insert_with(|| loop_mark(site, request)))
     };
     request.headers(Name::Via).any(|line| {

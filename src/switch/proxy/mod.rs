@@ -5,6 +5,7 @@ mod best;
 mod forward;
 pub mod record;
 mod responses;
+mod route;
 mod within;
 
 use super::core::{Turn, handle, role, user};
@@ -23,6 +24,7 @@ use shards::wheel::Wheel;
 use std::time::Duration;
 
 pub use forward::is_loop;
+pub use route::Routes;
 pub use within::Within;
 
 /// A shard's proxied requests and calls.

@@ -179,9 +179,12 @@ pub fn write_token(out: &mut Vec<u8>, handle: Handle) {
     hex::push(out, u64::from(handle.index) << 32 | u64::from(handle.generation));
 }
 
+/// How many octets [`write_token`] writes.
+pub const TOKEN: usize = 16;
+
 /// Reads what [`write_token`] wrote.
 pub fn read_token(text: &[u8]) -> Option<Handle> {
-    let value = hex::read(text).filter(|_| text.len() == 16)?;
+    let value = hex::read_long(text)?;
     Some(Handle {
         index: (value >> 32) as u32,
         generation: value as u32,

@@ -1,13 +1,14 @@
 //! Requests within a dialog that this proxy record-routed: RFC 3261 section 16.12.
 
 use super::forward::{Build, write};
-use super::record::{call_id_hash, read_token};
+use super::record::call_id_hash;
+use super::route::Routes;
 use super::{Proxy, Start};
 use crate::media::Side;
 use crate::protocol::Path;
 use crate::protocol::sip::{Message, Method, Reply, Uri};
 use crate::switch::core::Turn;
-use crate::switch::next_hop::{self, NoPath, Routes};
+use crate::switch::next_hop::{self, NoPath};
 use crate::switch::slab::Handle;
 use crate::switch::target::Target;
 
@@ -104,7 +105,8 @@ impl Proxy {
     #[must_use]
     pub fn call_of(&self, turn: &Turn<'_, '_>, request: &Message<'_>, routes: &Routes<'_>) -> Option<(Handle, Side)> {
         let with_side = |call: Handle| Some((call, self.records.get(call)?.side(request)?));
-        read_token(routes.user)
+        routes
+            .call
             .and_then(with_side)
             .or_else(|| with_side(self.by_call_id(turn, request)?))
     }

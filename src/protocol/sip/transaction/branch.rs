@@ -7,10 +7,10 @@ use std::ops::Deref;
 
 /// What a branch of RFC 3261 starts with (section 8.1.1.7).
 pub(super) const COOKIE: &[u8] = b"z9hG4bK";
-/// Cookie, mark, shard (4 hex digits), slot (8), random (16).
-const LENGTH: usize = COOKIE.len() + MARK.len() + 28;
-/// Marks a branch as one of our form.
-const MARK: &[u8] = b"-r";
+/// Cookie, and a mark of our form.
+const START: &[u8] = b"z9hG4bK-r";
+/// Start, shard (4 hex digits), slot (8), random (16).
+const LENGTH: usize = START.len() + 28;
 
 /// The text of a branch parameter, at most 40 octets. Reads as octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,15 +29,21 @@ pub(super) struct Parts {
 impl Branch {
     pub(super) fn new(parts: Parts) -> Self {
         let mut text = [0; LENGTH];
-        let (cookie, rest) = text.split_at_mut(COOKIE.len());
-        cookie.copy_from_slice(COOKIE);
-        let (mark, digits) = rest.split_at_mut(MARK.len());
-        mark.copy_from_slice(MARK);
-        let (shard, digits) = digits.split_at_mut(4);
-        let (slot, random) = digits.split_at_mut(8);
-        hex::write(shard, u64::from(parts.shard));
-        hex::write(slot, u64::from(parts.slot));
-        hex::write(random, parts.random);
+        let (start, numbers) = text.split_at_mut(START.len());
+        start.copy_from_slice(START);
+        let [.., a, b, c, d] = hex::digits(u32::from(parts.shard));
+        let pieces = [
+            &[a, b, c, d][..],
+            &hex::digits(parts.slot),
+            &hex::digits((parts.random >> 32) as u32),
+            &hex::digits(parts.random as u32),
+        ];
+        let mut rest = numbers;
+        for piece in pieces {
+            let (place, behind) = rest.split_at_mut(piece.len());
+            place.copy_from_slice(piece);
+            rest = behind;
+        }
         Self { text }
     }
 }
@@ -52,14 +58,13 @@ impl Deref for Branch {
 /// Reads a branch; `None` when it is not exactly of our form. One value has one text, so equal
 /// parts mean equal branches.
 pub(super) fn parse(branch: &[u8]) -> Option<Parts> {
-    let digits = branch.strip_prefix(COOKIE)?.strip_prefix(MARK)?;
-    if digits.len() != 28 {
-        return None;
-    }
+    let numbers = branch.strip_prefix(START)?;
+    let (&[a, b, c, d], numbers) = numbers.split_first_chunk::<4>()?;
+    let (slot, random) = numbers.split_first_chunk::<8>()?;
     Some(Parts {
-        shard: u16::try_from(hex::read(digits.get(..4)?)?).ok()?,
-        slot: u32::try_from(hex::read(digits.get(4..12)?)?).ok()?,
-        random: hex::read(digits.get(12..)?)?,
+        shard: u16::try_from(hex::read([b'0', b'0', b'0', b'0', a, b, c, d])?).ok()?,
+        slot: hex::read(*slot)?,
+        random: hex::read_long(random)?,
     })
 }
 
