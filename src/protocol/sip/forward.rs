@@ -100,23 +100,20 @@ impl Forward<'_> {
 /// Appends a response without its topmost Via value; the rest is copied byte for byte.
 pub fn forward_response(out: &mut Vec<u8>, response: &Message<'_>) {
     let mut runs = Runs::new(response);
-    let mut top = true;
-    let mut has_length = false;
     runs.folds.copy(out, response.start_line());
     for line in response.lines() {
-        has_length |= line.name == Name::ContentLength;
-        if line.name == Name::Via && std::mem::take(&mut top) {
+        if line.name == Name::Via {
             runs.replace(out, &line);
             let rest = after_value(line.value, response.via().raw);
             if Values::new(rest).next().is_some() {
                 write_header(out, runs.folds, Name::Via, rest);
             }
-        } else {
-            runs.keep(&line);
+            break;
         }
+        runs.keep(&line);
     }
-    runs.finish(out);
-    if !has_length {
+    runs.flush(out, runs.blank);
+    if response.header(Name::ContentLength).is_none() {
         write_content_length(out, response.body().len());
     }
     out.extend_from_slice(b"\r\n");

@@ -33,7 +33,7 @@ use crate::config::plan::Timers;
 use crate::protocol::Wire;
 use client::Client;
 use hashbrown::HashTable;
-use key::Keyer;
+use key::{Key, Keyer};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use server::Server;
@@ -150,6 +150,8 @@ pub struct Transactions {
     limit: usize,
     random: ChaCha12Rng,
     keyer: Keyer,
+    /// Of the request that [`Transactions::receive_request`] saw last, until it has a transaction.
+    newest: Option<Key>,
     /// Server transactions by key; places in `servers`.
     index: HashTable<u32>,
     servers: Slab<Server>,
@@ -207,6 +209,7 @@ impl Transactions {
             limit,
             random,
             keyer,
+            newest: None,
             index: HashTable::with_capacity(expected),
             servers: Slab::new(expected),
             clients: Slab::new(expected),

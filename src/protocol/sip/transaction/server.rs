@@ -60,6 +60,7 @@ impl Transactions {
     /// Matches a request (section 17.2.3) and does what repetitions ask for.
     pub fn receive_request(&mut self, wire: &mut dyn Wire, request: &Message<'_>, _path: &Path) -> Incoming {
         let key = self.keyer.of(request);
+        self.newest = Some(key);
         let found = self.find(key);
         match (request.method(), found) {
             (Method::Ack, Some(index)) if self.ack_belongs(index, request) => {
@@ -85,7 +86,8 @@ impl Transactions {
         }
     }
 
-    /// Makes a server transaction for a request that was [`Incoming::New`], or a CANCEL.
+    /// Makes a server transaction for the request that [`Transactions::receive_request`] saw last,
+    /// which was [`Incoming::New`] or a CANCEL.
     /// `path` is how the request came; responses go where section 18.2.2 and RFC 3581 say.
     /// # Errors
     /// [`Full`] when the limit is reached.
@@ -94,7 +96,8 @@ impl Transactions {
             return Err(Full);
         }
         debug_assert!(request.method() != Method::Ack, "an ACK makes no transaction");
-        let key = self.keyer.of(request);
+        let key = self.newest.take().unwrap_or_else(|| self.keyer.of(request));
+        debug_assert!(key == self.keyer.of(request), "it is the request that came last");
         debug_assert!(self.find(key).is_none(), "receive_request comes first");
         let machine = match request.method() {
             Method::Invite => Machine::Invite(invite_server::start().next),
