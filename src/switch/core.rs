@@ -88,7 +88,9 @@ pub struct Core {
 #[derive(Default)]
 pub struct Scratch {
     octets: Vec<Vec<u8>>,
-    spans: Vec<Spans>,
+    /// Boxed, because a set of spans is large and comes and goes with each message.
+    #[expect(clippy::vec_box, reason = "they go in and out more often than the vector grows")]
+    spans: Vec<Box<Spans>>,
 }
 
 impl Scratch {
@@ -106,12 +108,12 @@ impl Scratch {
     }
 
     /// Spans to parse into.
-    pub fn take_spans(&mut self) -> Spans {
+    pub fn take_spans(&mut self) -> Box<Spans> {
         self.spans.pop().unwrap_or_default()
     }
 
     /// Gives spans back.
-    pub fn give_spans(&mut self, spans: Spans) {
+    pub fn give_spans(&mut self, spans: Box<Spans>) {
         if self.spans.len() < 16 {
             self.spans.push(spans);
         }
