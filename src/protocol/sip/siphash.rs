@@ -29,18 +29,22 @@ impl Sip128 {
 
     /// Feeds octets.
     pub(in crate::protocol::sip) fn write(&mut self, octets: &[u8]) {
-        self.feed_all(octets, |word| word);
-    }
-
-    /// Feeds a number, its lowest octet first.
-    #[inline]
-    pub(in crate::protocol::sip) fn write_number(&mut self, number: u32) {
-        self.feed(u64::from(number), 4);
+        self.length = self.length.wrapping_add(octets.len() as u8);
+        let (words, last) = octets.as_chunks::<8>();
+        for word in words {
+            self.feed(u64::from_le_bytes(*word), 8);
+        }
+        self.feed(little_endian(last), last.len() as u32);
     }
 
     /// Feeds octets in lower case.
     pub(in crate::protocol::sip) fn write_lower(&mut self, octets: &[u8]) {
-        self.feed_all(octets, lower);
+        self.length = self.length.wrapping_add(octets.len() as u8);
+        let (words, last) = octets.as_chunks::<8>();
+        for word in words {
+            self.feed(lower(u64::from_le_bytes(*word)), 8);
+        }
+        self.feed(lower(little_endian(last)), last.len() as u32);
     }
 
     /// The hash of what was fed.
@@ -56,36 +60,19 @@ impl Sip128 {
         (u128::from(high) << 64) | u128::from(low)
     }
 
-    /// Feeds octets eight at a time, each word as `change` makes it.
-    #[inline]
-    fn feed_all(&mut self, octets: &[u8], change: impl Fn(u64) -> u64) {
-        let (words, rest) = octets.as_chunks::<8>();
-        for word in words {
-            self.feed(change(u64::from_le_bytes(*word)), 8);
-        }
-        if !rest.is_empty() {
-            let word = rest.iter().rev().fold(0, |word, &octet| (word << 8) | u64::from(octet));
-            self.feed(change(word), rest.len() as u32);
-        }
-    }
-
-    /// Feeds the lowest `count` octets of a word, 1 to 8; the others are 0.
-    #[inline]
-    fn feed(&mut self, word: u64, count: u32) {
-        self.length = self.length.wrapping_add(count as u8);
-        let full = self.tail | (word << (8 * self.held));
-        let held = self.held + count;
-        if held < 8 {
-            (self.tail, self.held) = (full, held);
+    /// Takes `count` octets, at most eight, after those held back; what does not fill a word is
+    /// held back. Octets of `octets` beyond `count` are zero.
+    fn feed(&mut self, octets: u64, count: u32) {
+        let word = self.tail | octets << (8 * self.held);
+        if self.held + count < 8 {
+            (self.tail, self.held) = (word, self.held + count);
             return;
         }
-        // Nothing is left over of a word that began on a boundary.
-        self.tail = word.checked_shr(8 * (8 - self.held)).unwrap_or(0);
-        self.held = held - 8;
-        self.word(full);
+        self.word(word);
+        self.tail = octets.checked_shr(8 * (8 - self.held)).unwrap_or(0);
+        self.held = self.held + count - 8;
     }
 
-    #[inline]
     fn word(&mut self, word: u64) {
         self.v[3] ^= word;
         self.round();
@@ -93,7 +80,6 @@ impl Sip128 {
         self.v[0] ^= word;
     }
 
-    #[inline]
     fn round(&mut self) {
         let [mut a, mut b, mut c, mut d] = self.v;
         a = a.wrapping_add(b);
@@ -110,14 +96,31 @@ impl Sip128 {
     }
 }
 
-/// ASCII capitals in lower case, in all eight octets at once.
+/// Up to eight octets, the first one lowest.
+fn little_endian(octets: &[u8]) -> u64 {
+    match *octets {
+        [] => 0,
+        [a] => u64::from(a),
+        [a, b] => u64::from(u16::from_le_bytes([a, b])),
+        [a, b, c] => u64::from(u32::from_le_bytes([a, b, c, 0])),
+        [a, b, c, d, ref rest @ ..] => {
+            // The last four may overlap the first four: what lies on itself stays what it is.
+            let first = u64::from(u32::from_le_bytes([a, b, c, d]));
+            let last = octets.last_chunk().map_or(0, |last| u32::from_le_bytes(*last));
+            first | u64::from(last) << (8 * rest.len().min(4))
+        }
+    }
+}
+
+/// Eight octets in lower case: ASCII letters only, the others as they are.
 const fn lower(word: u64) -> u64 {
-    const ALL: u64 = 0x0101_0101_0101_0101;
-    let low = word & (0x7f * ALL);
-    let from_a = low + (0x80 - b'A' as u64) * ALL;
-    let beyond_z = low + (0x7f - b'Z' as u64) * ALL;
-    let capital = (from_a ^ beyond_z) & !word & (0x80 * ALL);
-    word | (capital >> 2)
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = word & (0x7f * EACH);
+    // The high bit of an octet tells whether it is at least `A`, and whether it is past `Z`.
+    let from_a = low + (0x80 - b'A' as u64) * EACH;
+    let past_z = low + (0x7f - b'Z' as u64) * EACH;
+    let upper = from_a & !past_z & !word & (0x80 * EACH);
+    word | upper >> 2
 }
 
 #[cfg(test)]
@@ -147,38 +150,26 @@ mod tests {
         whole.write(&text);
         let whole = whole.finish();
         for cut in 0..text.len() {
-            let mut parts = Sip128::new(KEY);
-            parts.write(&text[..cut]);
-            parts.write_lower(&text[cut..cut]);
-            parts.write(&text[cut..]);
-            assert_eq!(parts.finish(), whole, "cut at {cut}");
+            for second in cut..text.len() {
+                let mut parts = Sip128::new(KEY);
+                parts.write(&text[..cut]);
+                parts.write_lower(&text[cut..cut]);
+                parts.write(&text[cut..second]);
+                parts.write(&text[second..]);
+                assert_eq!(parts.finish(), whole, "cuts at {cut} and {second}");
+            }
         }
-        let mut numbers = Sip128::new(KEY);
-        text.as_chunks::<4>()
-            .0
-            .iter()
-            .for_each(|four| numbers.write_number(u32::from_le_bytes(*four)));
-        assert_eq!(numbers.finish(), whole);
     }
 
     #[test]
-    fn lower_case_is_that_of_ascii() {
-        for octet in 0..=u8::MAX {
-            for at in 0..8 {
-                let mut octets = *b"aZ\xc0[@zA`";
-                octets[at] = octet;
-                assert_eq!(
-                    lower(u64::from_le_bytes(octets)).to_le_bytes(),
-                    octets.map(|octet| octet.to_ascii_lowercase())
-                );
-            }
-        }
-        let all: Vec<u8> = (0..=u8::MAX).collect();
-        for length in 0..all.len() {
-            let (mut lowered, mut plain) = (Sip128::new(KEY), Sip128::new(KEY));
-            lowered.write_lower(&all[..length]);
-            plain.write(&all[..length].to_ascii_lowercase());
-            assert_eq!(lowered.finish(), plain.finish());
+    fn lower_case_is_ascii_only() {
+        let text: Vec<u8> = (0..=255).chain([b'A'; 5]).collect();
+        for from in 0..text.len() {
+            let mut upper = Sip128::new(KEY);
+            upper.write_lower(&text[from..]);
+            let mut lower = Sip128::new(KEY);
+            lower.write(&text[from..].to_ascii_lowercase());
+            assert_eq!(upper.finish(), lower.finish(), "from {from}");
         }
     }
 }

@@ -46,7 +46,7 @@ impl Keyer {
         if let Some(branch) = via.branch.filter(|branch| has_cookie(branch)) {
             field(&mut hash, branch);
             // The sent-by is compared because the branch is unique to its maker only.
-            hash.write_number(u32::from(via.port.unwrap_or(DEFAULT_PORT)));
+            hash.write(&via.port.unwrap_or(DEFAULT_PORT).to_le_bytes());
             hash.write_lower(via.host);
         } else {
             // RFC 2543 clients: the fields of 17.2.3. The To tag is left out, because that of an
@@ -55,7 +55,7 @@ impl Keyer {
             field(&mut hash, request.uri());
             field(&mut hash, request.from_tag());
             field(&mut hash, request.call_id());
-            hash.write_number(request.cseq().number);
+            hash.write(&request.cseq().number.to_le_bytes());
             hash.write(via.raw);
         }
         Key(hash.finish())
@@ -73,7 +73,7 @@ pub(super) fn has_cookie(branch: &[u8]) -> bool {
 
 /// Feeds one field so that no two lists of fields look the same.
 fn field(hash: &mut Sip128, octets: &[u8]) {
-    hash.write_number(octets.len() as u32);
+    hash.write(&(octets.len() as u32).to_le_bytes());
     hash.write(octets);
 }
 
