@@ -2,7 +2,7 @@
 
 use super::malformed::{Malformed, Reason};
 use super::params::{self, Params};
-use super::text::{is_lws, is_scheme, is_uri, take_while, trim, trim_end, trim_start};
+use super::text::{is_lws, is_scheme, is_uri, is_word, take_while, trim, trim_end, trim_start};
 
 /// An address of From, To, Contact, Route and the like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ fn checked(address: NameAddr<'_>) -> Option<(NameAddr<'_>, Option<&[u8]>)> {
     let mut tag = None;
     for param in Params::new(address.params) {
         let param = param.ok()?;
-        if param.name.eq_ignore_ascii_case(b"tag") && tag.replace(param.value.unwrap_or(&[])).is_some() {
+        if is_word(param.name, b"tag") && tag.replace(param.value.unwrap_or(&[])).is_some() {
             return None;
         }
     }

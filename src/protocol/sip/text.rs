@@ -60,6 +60,12 @@ pub(crate) fn line_break(bytes: &[u8], from: usize) -> Option<usize> {
     tail.iter().position(ends).map(|index| at + index)
 }
 
+/// Whether `text` is `word` in any case. `word` is a constant, and mostly spelled like this.
+#[inline(always)]
+pub(crate) fn is_word<const N: usize>(text: &[u8], word: &'static [u8; N]) -> bool {
+    text == word || (text.len() == N && text.eq_ignore_ascii_case(word))
+}
+
 /// How many octets at the start are plain ones of a parameter's value, see [`is_plain`].
 pub(crate) fn plain(bytes: &[u8]) -> usize {
     let inside = |octet: u8| {
