@@ -43,15 +43,15 @@ class Kamailio:
 
 
 class Rtpengine:
-    """rtpengine in user space with two threads."""
+    """rtpengine in user space."""
 
     name = "rtpengine"
 
-    def __init__(self, bench):
+    def __init__(self, bench, threads=2):
         self.port = free_port("udp")
         self.process = Process([
             "rtpengine", "--table=-1", "--interface=127.0.0.1", f"--listen-ng=127.0.0.1:{self.port}",
-            "--port-min=10000", "--port-max=29999", "--num-threads=2", "-f", "-E", "-L", "3", "--config-file=none",
+            "--port-min=10000", "--port-max=29999", f"--num-threads={threads}", "-f", "-E", "-L", "3", "--config-file=none",
             f"--pidfile={bench.folder}/rtpengine.pid"], os.path.join(bench.folder, "rtpengine.log"))
         if lib.eventually(1, lambda: not self.process.running()):
             raise RuntimeError(f"rtpengine ended:\n{self.process.tail()}")

@@ -40,10 +40,11 @@ impl<'a> Iterator for Values<'a> {
 /// quotes only; quotes do not count between angle brackets, where a URI is.
 fn value_end(line: &[u8]) -> usize {
     // Most lines have no comma, or nothing before it that could hide it.
-    match memchr::memchr3(b',', b'"', b'<', line) {
-        None => return line.len(),
-        Some(index) if line.get(index) == Some(&b',') => return index,
-        Some(_) => {}
+    let Some(comma) = memchr::memchr(b',', line) else {
+        return line.len();
+    };
+    if memchr::memchr2(b'"', b'<', line.get(..comma).unwrap_or(&[])).is_none() {
+        return comma;
     }
     let mut quoted = false;
     let mut angle = false;

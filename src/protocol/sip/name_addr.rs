@@ -2,7 +2,7 @@
 
 use super::malformed::{Malformed, Reason};
 use super::params::{self, Params};
-use super::text::{is_lws, is_uri, take_while, trim, trim_end, trim_start};
+use super::text::{is_lws, is_scheme, is_uri, is_word, take_while, trim, trim_end, trim_start};
 
 /// An address of From, To, Contact, Route and the like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,7 @@ impl<'a> NameAddr<'a> {
 pub(super) fn tagged(value: &[u8]) -> Option<(NameAddr<'_>, Option<&[u8]>)> {
     let raw = trim(value);
     let (display, rest) = match raw {
+        [b'<', ..] => (&[][..], raw),
         [b'"', inner @ ..] => {
             let end = closing_quote(inner)?;
             (inner.get(..end)?, trim_start(inner.get(end + 1..)?))
@@ -80,15 +81,14 @@ fn bare<'a>(uri: &'a [u8], params: &'a [u8]) -> Option<(NameAddr<'a>, Option<&'a
 
 /// A second tag would let two readers of one message see two dialogs.
 fn checked(address: NameAddr<'_>) -> Option<(NameAddr<'_>, Option<&[u8]>)> {
-    let in_scheme = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.');
-    let (scheme, rest) = take_while(address.uri, in_scheme);
+    let (scheme, rest) = take_while(address.uri, is_scheme);
     if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || rest.len() < 2 || rest.first() != Some(&b':') {
         return None;
     }
     let mut tag = None;
     for param in Params::new(address.params) {
         let param = param.ok()?;
-        if param.name.eq_ignore_ascii_case(b"tag") && tag.replace(param.value.unwrap_or(&[])).is_some() {
+        if is_word(param.name, b"tag") && tag.replace(param.value.unwrap_or(&[])).is_some() {
             return None;
         }
     }

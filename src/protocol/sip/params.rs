@@ -1,6 +1,6 @@
 //! `;name=value` lists: header parameters and URI parameters.
 
-use super::text::{is_lws, is_token, take_while, trim, trim_end, trim_start};
+use super::text::{is_lws, is_param_name, plain, take_while, trim, trim_end, trim_start};
 
 /// The parameters of `";a=b;c"`, with any white space. A flag has the value `None`; a quoted
 /// value comes without its quotes and with its backslashes. Broken entries are left out.
@@ -53,6 +53,13 @@ impl<'a> Iterator for Params<'a> {
             self.rest = &[];
             return Some(Err(BadParam));
         };
+        if let Some((name, length)) = plain_entry(after) {
+            let (raw, rest) = self.rest.split_at_checked(1 + length)?;
+            self.rest = rest;
+            let value = after.get(name + 1..length);
+            let name = after.get(..name)?;
+            return Some(Ok(Param { name, value, raw }));
+        }
         let (end, quoted) = entry_end(after);
         let (entry, rest) = after.split_at(end);
         let raw = self.rest.get(..=end).unwrap_or(self.rest);
@@ -62,6 +69,20 @@ impl<'a> Iterator for Params<'a> {
         }
         Some(entry_of(entry, raw))
     }
+}
+
+/// The entry at the start of `after` when it is `name` or `name=value` without white space and
+/// quotes, as nearly all are: the length of the name and of the whole.
+fn plain_entry(after: &[u8]) -> Option<(usize, usize)> {
+    let name = after
+        .iter()
+        .position(|&octet| !is_param_name(octet))
+        .unwrap_or(after.len());
+    let end = match after.get(name) {
+        Some(b'=') => name + 1 + plain(after.get(name + 1..)?),
+        _ => name,
+    };
+    (name > 0 && matches!(after.get(end), None | Some(b';'))).then_some((name, end))
 }
 
 /// Where the next semicolon outside quotes is, and whether a quote is left open.
@@ -87,7 +108,7 @@ fn entry_end(after: &[u8]) -> (usize, bool) {
 
 fn entry_of<'a>(entry: &'a [u8], raw: &'a [u8]) -> Result<Param<'a>, BadParam> {
     let entry = trim_start(entry);
-    let (name, rest) = take_while(entry, is_name);
+    let (name, rest) = take_while(entry, is_param_name);
     if name.is_empty() {
         return Err(BadParam);
     }
@@ -127,11 +148,6 @@ fn value_of(value: &[u8]) -> Result<&[u8], BadParam> {
         }
         _ => Ok(value),
     }
-}
-
-/// Header parameters have token names; URI parameters may hold `[ ] / : & $` too.
-const fn is_name(octet: u8) -> bool {
-    is_token(octet) || matches!(octet, b'[' | b']' | b'/' | b':' | b'&' | b'$' | b'(' | b')')
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@
 use super::malformed::{Malformed, Reason};
 use super::name::Name;
 use super::span::{Field, Span};
-use super::text::{is_lws, is_token};
-use memchr::memchr3;
+use super::text::{is_lws, is_token, line_break};
 
 /// Header lines that a message may have.
 pub const MAX_LINES: usize = 256;
@@ -64,6 +63,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The next header; `None` at the empty line, which is consumed.
+    #[inline]
     pub(super) fn field(&mut self) -> Result<Option<Field>, Malformed> {
         let start = self.position;
         let mut end = self.line_end(start)?;
@@ -77,8 +77,12 @@ impl<'a> Lines<'a> {
         }
         self.position = end.next;
         let line = self.bytes.get(start..end.text).unwrap_or(&[]);
-        let Some((name_length, mut value_start)) = name_and_colon(line) else {
-            return Err(Malformed::new(Reason::HeaderLine));
+        let (name, name_length, mut value_start) = match common(line) {
+            Some((name, length)) => (name, length, length + 1),
+            None => {
+                let (length, value) = name_and_colon(line).ok_or(Malformed::new(Reason::HeaderLine))?;
+                (Name::of(line.get(..length).unwrap_or(&[])), length, value)
+            }
         };
         let mut value_end = line.len();
         while line.get(value_start).is_some_and(|&octet| is_lws(octet)) {
@@ -88,7 +92,7 @@ impl<'a> Lines<'a> {
             value_end -= 1;
         }
         Ok(Some(Field {
-            name: Name::of(line.get(..name_length).unwrap_or(&[])),
+            name,
             start: start as u32,
             name_end: (start + name_length) as u32,
             value: Span::new(start + value_start, start + value_end),
@@ -101,7 +105,7 @@ impl<'a> Lines<'a> {
         let window = self.bytes.get(..limit).unwrap_or(&[]);
         let mut search = from;
         loop {
-            let Some(offset) = window.get(search..).and_then(|rest| memchr3(b'\r', b'\n', 0, rest)) else {
+            let Some(at) = line_break(window, search) else {
                 let reason = if limit < self.bytes.len() {
                     Reason::HeadTooLong
                 } else {
@@ -109,7 +113,6 @@ impl<'a> Lines<'a> {
                 };
                 return Err(Malformed::new(reason));
             };
-            let at = search + offset;
             match (window.get(at), window.get(at + 1)) {
                 (Some(b'\r'), Some(b'\n')) => return Ok(LineEnd { text: at, next: at + 2 }),
                 (Some(b'\n'), _) if self.carrier == Carrier::Datagram => {
@@ -121,6 +124,31 @@ impl<'a> Lines<'a> {
                 _ => return Err(Malformed::new(Reason::Control)),
             }
         }
+    }
+}
+
+/// The headers of nearly every message, as nearly everybody spells them: which it is, and how long
+/// its name. The comparisons are with constants, which costs a few instructions.
+fn common(line: &[u8]) -> Option<(Name, usize)> {
+    let is = |name: Name, text: &'static [u8]| line.starts_with(text).then_some((name, text.len() - 1));
+    match line.first()? {
+        b'V' => is(Name::Via, b"Via:"),
+        b'F' => is(Name::From, b"From:"),
+        b'T' => is(Name::To, b"To:"),
+        b'C' => match line.get(1)? {
+            b'a' => is(Name::CallId, b"Call-ID:"),
+            b'S' => is(Name::CSeq, b"CSeq:"),
+            _ => is(Name::Contact, b"Contact:")
+                .or_else(|| is(Name::ContentLength, b"Content-Length:"))
+                .or_else(|| is(Name::ContentType, b"Content-Type:")),
+        },
+        b'M' => is(Name::MaxForwards, b"Max-Forwards:"),
+        b'R' => is(Name::Route, b"Route:").or_else(|| is(Name::RecordRoute, b"Record-Route:")),
+        b'A' => is(Name::Allow, b"Allow:").or_else(|| is(Name::Authorization, b"Authorization:")),
+        b'E' => is(Name::Expires, b"Expires:"),
+        b'S' => is(Name::Supported, b"Supported:").or_else(|| is(Name::Subject, b"Subject:")),
+        b'U' => is(Name::UserAgent, b"User-Agent:"),
+        _ => None,
     }
 }
 

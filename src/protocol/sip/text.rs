@@ -18,9 +18,71 @@ pub(crate) const fn is_uri(octet: u8) -> bool {
     CLASS[octet as usize] & URI != 0
 }
 
+/// A character that may stand in one part of a URI, on either side of `@`.
+pub(crate) const fn is_uri_part(octet: u8) -> bool {
+    CLASS[octet as usize] & URI_PART != 0
+}
+
 /// A character of a host name or an IPv4 address; `_` is seen in the wild.
 pub(crate) const fn is_host(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_')
+    CLASS[octet as usize] & HOST != 0
+}
+
+/// A character of a URI's scheme.
+pub(crate) const fn is_scheme(octet: u8) -> bool {
+    CLASS[octet as usize] & SCHEME != 0
+}
+
+/// A character of a parameter's name, leniently: `token` and what SIP URIs allow unescaped.
+pub(crate) const fn is_param_name(octet: u8) -> bool {
+    CLASS[octet as usize] & PARAM_NAME != 0
+}
+
+/// A character of a parameter's value that stands outside quotes and ends nothing.
+pub(crate) const fn is_plain(octet: u8) -> bool {
+    CLASS[octet as usize] & PLAIN != 0
+}
+
+/// The first CR, LF or NUL at `from` or behind it. Header lines are short: sixteen octets at a time,
+/// in place, beat the set-up of a vector search.
+pub(crate) fn line_break(bytes: &[u8], from: usize) -> Option<usize> {
+    let ends = |octet: &u8| matches!(octet, b'\r' | b'\n' | 0);
+    let rest = bytes.get(from..)?;
+    let (chunks, tail) = rest.as_chunks::<16>();
+    let mut at = from;
+    for chunk in chunks {
+        let control = chunk.iter().fold(false, |any, &octet| any | (octet < b' '));
+        if control && let Some(index) = chunk.iter().position(ends) {
+            return Some(at + index);
+        }
+        at += 16;
+    }
+    tail.iter().position(ends).map(|index| at + index)
+}
+
+/// Whether `text` is `word` in any case. `word` is a constant, and mostly spelled like this.
+#[inline(always)]
+pub(crate) fn is_word<const N: usize>(text: &[u8], word: &'static [u8; N]) -> bool {
+    text == word || (text.len() == N && text.eq_ignore_ascii_case(word))
+}
+
+/// How many octets at the start are plain ones of a parameter's value, see [`is_plain`].
+pub(crate) fn plain(bytes: &[u8]) -> usize {
+    let inside = |octet: u8| {
+        (octet > b' ') & (octet != b';') & (octet != b',') & (octet != b'<') & (octet != b'>') & (octet != b'"')
+    };
+    run(bytes, inside, is_plain)
+}
+
+/// The length of a run. `quick` must imply `is`; it is made of comparisons alone, so that the
+/// compiler looks at sixteen octets at once.
+#[inline(always)]
+fn run(bytes: &[u8], quick: impl Fn(u8) -> bool, is: impl Fn(u8) -> bool) -> usize {
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let whole = |chunk: &&[u8; 16]| chunk.iter().fold(true, |all, &octet| all & quick(octet));
+    let sure = 16 * chunks.iter().take_while(whole).count();
+    let rest = bytes.get(sure..).unwrap_or(&[]);
+    sure + rest.iter().position(|&octet| !is(octet)).unwrap_or(rest.len())
 }
 
 /// Without white space on the left.
@@ -121,16 +183,24 @@ pub(crate) const fn hex_digit(octet: u8) -> Option<u8> {
 }
 
 fn ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0u8; 4];
-    let mut parts = bytes.split(|&octet| octet == b'.');
-    for octet in &mut octets {
-        let part = parts.next()?;
-        if part.len() > 3 {
+    let (mut address, mut part, mut digits, mut dots) = (0u32, 0u32, 0, 0);
+    for &octet in bytes {
+        if octet == b'.' {
+            if digits == 0 || dots == 3 {
+                return None;
+            }
+            address = address << 8 | part;
+            (part, digits, dots) = (0, 0, dots + 1);
+            continue;
+        }
+        let digit = octet.wrapping_sub(b'0');
+        part = part * 10 + u32::from(digit);
+        digits += 1;
+        if digit > 9 || digits > 3 || part > 255 {
             return None;
         }
-        *octet = u8::try_from(number(part)?).ok()?;
     }
-    parts.next().is_none().then(|| Ipv4Addr::from(octets))
+    (digits > 0 && dots == 3).then(|| Ipv4Addr::from(address << 8 | part))
 }
 
 fn ipv6(bytes: &[u8]) -> Option<Ipv6Addr> {
@@ -159,6 +229,11 @@ const LONGEST_IPV6: usize = 46;
 const TOKEN: u8 = 1;
 const LWS: u8 = 2;
 const URI: u8 = 4;
+const HOST: u8 = 8;
+const SCHEME: u8 = 16;
+const PARAM_NAME: u8 = 32;
+const PLAIN: u8 = 64;
+const URI_PART: u8 = 128;
 
 const CLASS: [u8; 256] = {
     let mut class = [0u8; 256];
@@ -171,13 +246,28 @@ const CLASS: [u8; 256] = {
                 b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
             )
         {
-            class[octet] |= TOKEN;
+            class[octet] |= TOKEN | PARAM_NAME;
+        }
+        if matches!(character, b'[' | b']' | b'/' | b':' | b'&' | b'$' | b'(' | b')') {
+            class[octet] |= PARAM_NAME;
+        }
+        if character.is_ascii_alphanumeric() || matches!(character, b'-' | b'.' | b'_') {
+            class[octet] |= HOST;
+        }
+        if character.is_ascii_alphanumeric() || matches!(character, b'-' | b'.' | b'+') {
+            class[octet] |= SCHEME;
+        }
+        if !matches!(
+            character,
+            b' ' | b'\t' | b'\r' | b'\n' | b'"' | b',' | b'<' | b'>' | b';'
+        ) {
+            class[octet] |= PLAIN;
         }
         if matches!(character, b' ' | b'\t' | b'\r' | b'\n') {
             class[octet] |= LWS;
         }
         if character > b' ' && character != 0x7f && !matches!(character, b'<' | b'>' | b'"' | b'\\') {
-            class[octet] |= URI;
+            class[octet] |= if character == b'@' { URI } else { URI | URI_PART };
         }
         octet += 1;
     }
@@ -216,8 +306,55 @@ mod tests {
             b"::::",
             b"[]",
             b"",
+            b"1.2.3.",
+            b"1..2.3",
+            b"1.2.3.1000",
+            b"1.2.3.0001",
+            b"1.2.3.4294967297",
+            b"1.2.3.-4",
         ] {
             assert_eq!(ip(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn line_breaks_are_found_wherever_they_stand() {
+        for length in 0..40 {
+            for at in 0..length {
+                for end in [b'\r', b'\n', 0] {
+                    let mut text = vec![b'x'; length];
+                    // Neither a tab, another control nor an octet beyond ASCII ends a line.
+                    text.iter_mut().take(at).step_by(3).for_each(|octet| *octet = b'\t');
+                    text.iter_mut()
+                        .take(at)
+                        .skip(1)
+                        .step_by(3)
+                        .for_each(|octet| *octet = 0xff);
+                    text.iter_mut()
+                        .take(at)
+                        .skip(2)
+                        .step_by(3)
+                        .for_each(|octet| *octet = 0x1f);
+                    text[at] = end;
+                    for from in 0..=length + 1 {
+                        assert_eq!(line_break(&text, from), (from <= at).then_some(at));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn runs_end_at_the_first_other_octet() {
+        for length in 0..40 {
+            for at in 0..length {
+                for octet in 0..=255 {
+                    let mut text = vec![b'x'; length];
+                    text[at] = octet;
+                    let end = |is: fn(u8) -> bool| if is(octet) { length } else { at };
+                    assert_eq!(plain(&text), end(is_plain), "{octet}");
+                }
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! SIP, SIPS and TEL URIs: RFC 3261 section 19.1, RFC 3966. Other schemes stay opaque.
 
 use super::params;
-use super::text::{escaped, ip, is_host, is_uri, port, take_while};
+use super::text::{escaped, ip, is_host, is_scheme, is_uri, is_uri_part, port, take_while};
 use std::net::IpAddr;
 
 /// Scheme of a URI.
@@ -60,21 +60,20 @@ impl<'a> Uri<'a> {
     /// # Errors
     /// [`UriError`]; what it names is not there or not usable.
     pub fn parse(text: &'a [u8]) -> Result<Uri<'a>, UriError> {
-        let (scheme, rest) = take_while(text, |octet| {
-            octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'-' | b'.')
-        });
+        if let [b's', b'i', b'p', b':', rest @ ..] = text {
+            return sip(Scheme::Sip, rest);
+        }
+        let (scheme, rest) = take_while(text, is_scheme);
         let Some((b':', rest)) = rest.split_first() else {
             return Err(UriError::Scheme);
         };
         if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || rest.is_empty() {
             return Err(UriError::Scheme);
         }
-        if !rest.iter().all(|&octet| is_uri(octet)) {
-            return Err(UriError::Character);
-        }
         match scheme {
             s if s.eq_ignore_ascii_case(b"sip") => sip(Scheme::Sip, rest),
             s if s.eq_ignore_ascii_case(b"sips") => sip(Scheme::Sips, rest),
+            _ if !rest.iter().all(|&octet| is_uri(octet)) => Err(UriError::Character),
             s if s.eq_ignore_ascii_case(b"tel") => tel(rest),
             _ => Ok(Uri {
                 host: rest,
@@ -195,19 +194,26 @@ const fn is_unreserved(octet: u8) -> bool {
 }
 
 fn sip(scheme: Scheme, rest: &[u8]) -> Result<Uri<'_>, UriError> {
+    if rest.is_empty() {
+        return Err(UriError::Scheme);
+    }
     let mut uri = Uri::empty(scheme);
-    let mut host_part = rest;
-    // `@` must be escaped everywhere else, so that there is one at most; the user part may hold
-    // `;`, `?` and `/` (RFC 4475 section 3.1.1.9).
-    if let Some(at) = memchr::memchr(b'@', rest) {
-        let userinfo = rest.get(..at).unwrap_or(&[]);
-        host_part = rest.get(at + 1..).unwrap_or(&[]);
-        let (user, password) = take_while(userinfo, |octet| octet != b':');
-        if user.is_empty() || host_part.contains(&b'@') {
-            return Err(UriError::User);
+    let (userinfo, mut host_part) = take_while(rest, is_uri_part);
+    match host_part.split_first() {
+        None => host_part = rest,
+        // `@` must be escaped everywhere else, so that there is one at most; the user part may hold
+        // `;`, `?` and `/` (RFC 4475 section 3.1.1.9).
+        Some((b'@', after)) => {
+            let (user, password) = take_while(userinfo, |octet| octet != b':');
+            if !after.iter().all(|&octet| is_uri_part(octet)) || user.is_empty() {
+                let readable = after.iter().all(|&octet| is_uri(octet));
+                return Err(if readable { UriError::User } else { UriError::Character });
+            }
+            host_part = after;
+            uri.user = user;
+            uri.password = password.get(1..).unwrap_or(&[]);
         }
-        uri.user = user;
-        uri.password = password.get(1..).unwrap_or(&[]);
+        Some(_) => return Err(UriError::Character),
     }
     let (host, rest) = host(host_part)?;
     uri.host = host;

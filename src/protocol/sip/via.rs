@@ -2,7 +2,7 @@
 
 use super::malformed::{Malformed, Reason};
 use super::params::Params;
-use super::text::{ip, is_host, is_lws, is_token, number, port, take_while, trim, trim_start};
+use super::text::{ip, is_host, is_lws, is_token, is_word, number, port, take_while, trim, trim_start};
 use std::net::{IpAddr, SocketAddr};
 
 /// One Via value.
@@ -103,11 +103,11 @@ fn parse(value: &[u8]) -> Option<Via<'_>> {
 fn with_params<'a>(mut via: Via<'a>, params: &'a [u8]) -> Option<Via<'a>> {
     for param in Params::new(params) {
         let param = param.ok()?;
-        match (param.name.len(), param.value) {
-            (6, Some(value)) if param.name.eq_ignore_ascii_case(b"branch") => once(&mut via.branch, not_empty(value)?)?,
-            (5, value) if param.name.eq_ignore_ascii_case(b"rport") => once(&mut via.rport, response_port(value)?)?,
-            (8, Some(value)) if param.name.eq_ignore_ascii_case(b"received") => once(&mut via.received, ip(value)?)?,
-            (5, Some(value)) if param.name.eq_ignore_ascii_case(b"maddr") => once(&mut via.maddr, not_empty(value)?)?,
+        match param.value {
+            Some(value) if is_word(param.name, b"branch") => once(&mut via.branch, not_empty(value)?)?,
+            value if is_word(param.name, b"rport") => once(&mut via.rport, response_port(value)?)?,
+            Some(value) if is_word(param.name, b"received") => once(&mut via.received, ip(value)?)?,
+            Some(value) if is_word(param.name, b"maddr") => once(&mut via.maddr, not_empty(value)?)?,
             _ => {}
         }
     }
