@@ -435,7 +435,9 @@ impl Program for Appliance {
             }
             self.media_events = events;
         }
-        self.say_trying(cx);
+        if due(self.trying.next()) {
+            self.say_trying(cx);
+        }
         let mut turn = Turn {
             core: &mut self.core,
             cx,

@@ -105,13 +105,10 @@ pub fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
             let mut text = [0; 16];
             let mut end = 0;
             for octet in v4.octets() {
-                let digits = [b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10, b'.'];
-                let zeros = usize::from(octet < 100) + usize::from(octet < 10);
-                let shown = u32::from_le_bytes(digits) >> (8 * zeros);
                 if let Some(place) = text.get_mut(end..end + 4) {
-                    place.copy_from_slice(&shown.to_le_bytes());
+                    place.copy_from_slice(&OCTETS[usize::from(octet)]);
                 }
-                end += 4 - zeros;
+                end += 2 + usize::from(octet > 9) + usize::from(octet > 99);
             }
             out.extend_from_slice(text.get(..end - 1).unwrap_or(&[]));
         }
@@ -119,6 +116,24 @@ pub fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
         IpAddr::V6(v6) => drop(write!(out, "{v6}")),
     }
 }
+
+/// The text of each octet of an IPv4 address, with the dot behind it.
+const OCTETS: [[u8; 4]; 256] = {
+    let mut texts = [[b'.'; 4]; 256];
+    let mut octet = 0;
+    while octet < texts.len() {
+        let [hundreds, tens, units] = [octet / 100, octet / 10 % 10, octet % 10];
+        let digits = [b'0' + hundreds as u8, b'0' + tens as u8, b'0' + units as u8];
+        let zeros = (octet < 100) as usize + (octet < 10) as usize;
+        let mut place = 0;
+        while place + zeros < digits.len() {
+            texts[octet][place] = digits[place + zeros];
+            place += 1;
+        }
+        octet += 1;
+    }
+    texts
+};
 
 /// Appends further headers.
 pub(super) fn write_headers(out: &mut Vec<u8>, headers: &[(&str, &[u8])]) {
@@ -446,7 +461,8 @@ mod tests {
             write_number(&mut out, n);
             assert_eq!(out, n.to_string().into_bytes());
         }
-        for address in ["0.0.0.0", "255.10.9.100", "2001:db8::1", "::"] {
+        let each = (0..=255).map(|octet| format!("{octet}.{octet}.9.{octet}"));
+        for address in each.chain(["255.10.9.100", "2001:db8::1", "::"].map(String::from)) {
             let mut out = Vec::new();
             write_ip(&mut out, address.parse().expect("an address"));
             assert_eq!(out, address.as_bytes());

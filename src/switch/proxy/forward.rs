@@ -217,14 +217,14 @@ fn is_for_us(site: &Site, value: &[u8]) -> bool {
 const LOOP_PARAM: &[u8] = b";rf=";
 
 /// What must have changed for a request that comes by again to be a spiral and not a loop
-/// (section 16.6 step 8, RFC 5393 section 4.2).
+/// (section 16.6 step 8, RFC 5393 section 4.2). There is no To tag: only requests without one have
+/// a mark.
 fn loop_mark(site: &Site, request: &Message<'_>) -> u64 {
     let route = request.header(Name::Route).unwrap_or(b"");
     site.hash_of(&[
         request.uri(),
         request.call_id(),
         request.from_tag(),
-        request.to_tag().unwrap_or(b""),
         &request.cseq().number.to_be_bytes(),
         route,
     ])

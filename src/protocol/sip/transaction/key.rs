@@ -42,16 +42,18 @@ impl Keyer {
     fn with(&self, request: &Message<'_>, method: &[u8]) -> Key {
         let via = request.via();
         let mut hash = Sip128::new(self.secret);
-        field(&mut hash, method);
         if let Some(branch) = via.branch.filter(|branch| has_cookie(branch)) {
-            field(&mut hash, branch);
             // The sent-by is compared because the branch is unique to its maker only.
-            hash.write(&via.port.unwrap_or(DEFAULT_PORT).to_le_bytes());
+            let port = via.port.unwrap_or(DEFAULT_PORT);
+            hash.write(&lengths(method, branch, port).to_le_bytes());
+            hash.write(branch);
+            hash.write(method);
             hash.write_lower(via.host);
         } else {
             // RFC 2543 clients: the fields of 17.2.3. The To tag is left out, because that of an
-            // ACK is the response's; `Server` compares it.
-            field(&mut hash, b"2543");
+            // ACK is the response's; `Server` compares it. A length of 0 no branch above has.
+            hash.write(&lengths(method, &[], 0).to_le_bytes());
+            field(&mut hash, method);
             field(&mut hash, request.uri());
             field(&mut hash, request.from_tag());
             field(&mut hash, request.call_id());
@@ -69,6 +71,12 @@ pub(super) fn has_cookie(branch: &[u8]) -> bool {
         && branch
             .get(..COOKIE.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(COOKIE))
+}
+
+/// What comes first, so that no two lists of fields look the same: the lengths, which a head's
+/// limit keeps below 2^24, and the port.
+fn lengths(method: &[u8], branch: &[u8], port: u16) -> u64 {
+    (method.len() as u64) << 40 | (branch.len() as u64) << 16 | u64::from(port)
 }
 
 /// Feeds one field so that no two lists of fields look the same.
