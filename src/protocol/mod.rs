@@ -1,6 +1,7 @@
 //! Wire formats and the machines of the RFCs. Sans-IO: bytes and time in; bytes, events and
 //! deadlines out.
 
+pub mod decimal;
 pub mod hex;
 pub mod path;
 pub mod rtcp;

@@ -2,6 +2,7 @@
 //! parameters, keys, directions, unknown attributes) passes through in order.
 
 use super::{Direction, Line, Sdp, Section, lines, split};
+use crate::protocol::decimal::{write_ip, write_number};
 use std::io::Write;
 use std::net::IpAddr;
 
@@ -31,10 +32,21 @@ pub enum Mux {
 
 /// Appends `v=` and `o=`. `version` has to rise whenever the body changes (RFC 3264 section 8).
 pub fn head(out: &mut Vec<u8>, session: u64, version: u64, address: IpAddr) {
-    put(
-        out,
-        format_args!("v=0\r\no=- {session} {version} IN {} {address}\r\n", kind(address)),
-    );
+    out.extend_from_slice(b"v=0\r\no=- ");
+    write_number(out, session);
+    out.push(b' ');
+    write_number(out, version);
+    out.push(b' ');
+    write_place(out, address);
+}
+
+/// Appends `IN IP4 address` and the end of line.
+fn write_place(out: &mut Vec<u8>, address: IpAddr) {
+    out.extend_from_slice(b"IN ");
+    out.extend_from_slice(kind(address).as_bytes());
+    out.push(b' ');
+    write_ip(out, address);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends everything after `o=`. Lines beyond `replacements` are refused.
@@ -43,7 +55,8 @@ pub fn body(out: &mut Vec<u8>, sdp: &Sdp<'_>, address: IpAddr, replacements: &[R
         .iter()
         .find(|new| new.port != 0)
         .map_or(address, |new| new.address);
-    put(out, format_args!("s=-\r\nc=IN {} {shown}\r\n", kind(shown)));
+    out.extend_from_slice(b"s=-\r\nc=");
+    write_place(out, shown);
     // RFC 8866 section 5 fixes the order b, t (r, z), k and a.
     sdp.session_lines()
         .filter(|line| line.letter == b'b' && is_sound(line))
@@ -72,7 +85,8 @@ fn media(out: &mut Vec<u8>, section: &Section<'_>, shown: IpAddr, new: &Replacem
         .take(1)
         .for_each(|line| copy(out, line));
     if new.address != shown {
-        put(out, format_args!("c=IN {} {}\r\n", kind(new.address), new.address));
+        out.extend_from_slice(b"c=");
+        write_place(out, new.address);
     }
     let mut muxed = false;
     for line in lines(section.body).filter(|line| b"bka".contains(&line.letter)) {
@@ -102,7 +116,9 @@ fn media(out: &mut Vec<u8>, section: &Section<'_>, shown: IpAddr, new: &Replacem
 fn media_line(out: &mut Vec<u8>, section: &Section<'_>, port: u16) {
     out.extend_from_slice(b"m=");
     out.extend_from_slice(section.media);
-    put(out, format_args!(" {port} "));
+    out.push(b' ');
+    write_number(out, u64::from(port));
+    out.push(b' ');
     out.extend_from_slice(section.proto);
     // RFC 8866 section 9 wants a format even in a refused line.
     let formats = if section.formats.is_empty() {

@@ -5,11 +5,11 @@ use crate::config::plan::MediaPath;
 use crate::media::{MediaReport, Side};
 use crate::ops::model::{CallRow, CallState};
 use crate::ops::stats::CallResult;
+use crate::protocol::sip::write_number;
 use crate::switch::core::Turn;
 use crate::switch::proxy::record::write_id;
 use crate::switch::slab::Handle;
 use shards::{Cx, ShardId};
-use std::io::Write;
 
 impl B2bua {
     /// The media plane heard nothing in either direction for too long.
@@ -89,26 +89,37 @@ impl Call {
 
 /// The media report as JSON.
 pub(super) fn write_report(out: &mut Vec<u8>, report: &MediaReport) {
+    let number = |out: &mut Vec<u8>, before: &str, value: u64| {
+        out.extend_from_slice(before.as_bytes());
+        write_number(out, value);
+    };
     out.push(b'[');
     for (place, stream) in report.streams().iter().enumerate() {
         if place > 0 {
             out.push(b',');
         }
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, "{{\"line\":{}", stream.line);
+        number(out, "{\"line\":", u64::from(stream.line));
         for (side, figures) in ["from_caller", "from_callee"].iter().zip(&stream.sides) {
-            let _ = write!(
-                out,
-                ",\"{side}\":{{\"packets\":{},\"octets\":{},\"lost\":{},\"jitter_us\":{},\"learnt\":{}}}",
-                figures.packets, figures.octets, figures.lost, figures.jitter_us, figures.learnt
-            );
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(side.as_bytes());
+            number(out, "\":{\"packets\":", figures.packets);
+            number(out, ",\"octets\":", figures.octets);
+            number(out, ",\"lost\":", figures.lost);
+            number(out, ",\"jitter_us\":", u64::from(figures.jitter_us));
+            out.extend_from_slice(if figures.learnt {
+                b",\"learnt\":true}"
+            } else {
+                b",\"learnt\":false}"
+            });
         }
         let silent = match stream.one_way {
             Some(Side::A) => "\"caller_not_heard\"",
             Some(Side::B) => "\"callee_not_heard\"",
             None => "null",
         };
-        let _ = write!(out, ",\"one_way\":{silent}}}");
+        out.extend_from_slice(b",\"one_way\":");
+        out.extend_from_slice(silent.as_bytes());
+        out.push(b'}');
     }
     out.push(b']');
 }
