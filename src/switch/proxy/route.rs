@@ -80,3 +80,55 @@ fn as_written(site: &Site, value: &[u8]) -> Option<Handle> {
 
 const START: &[u8] = b"<sip:";
 const END: &[u8] = b";lr>";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Transport;
+    use crate::protocol::sip::{Carrier, Spans, parse};
+    use shards::{ConnId, ListenerId};
+
+    /// What a stranger's reader finds in our value is what is found by recognising it.
+    #[test]
+    fn our_value_reads_the_same_in_any_spelling() {
+        let mut plan = crate::config::demonstration("nowhere".into(), Vec::new());
+        let address = "192.0.2.1:5060".parse().unwrap();
+        plan.sip.listeners.truncate(1);
+        let site = Site::new(plan, &[address], std::hash::RandomState::new());
+        let path = Path {
+            transport: Transport::Udp,
+            listener: ListenerId(0),
+            peer: "192.0.2.9:5060".parse().unwrap(),
+            conn: ConnId::NONE,
+        };
+        let call = Handle {
+            index: 0x12ab,
+            generation: 7,
+        };
+        let mut value = Vec::new();
+        record_route(&mut value, &site, &path, Some(call));
+        let ours = String::from_utf8(value).unwrap();
+        assert_eq!(as_written(&site, ours.as_bytes()), Some(call));
+        let spelt = ours.replace(";lr", ";x;lr");
+        assert_eq!(as_written(&site, spelt.as_bytes()), None);
+        let stranger = "<sip:0000000000000000@192.0.2.7:5060;lr>";
+        assert_eq!(as_written(&site, stranger.as_bytes()), None);
+        for (routes, own, named, next) in [
+            (ours.clone(), 1, Some(call), None),
+            (spelt.clone(), 1, Some(call), None),
+            (format!("{ours}, {spelt}, {stranger}"), 2, Some(call), Some(stranger)),
+            (format!("{spelt}, {ours}, {ours}"), 2, Some(call), Some(&*ours)),
+            (stranger.into(), 0, read_token(b"0000000000000000"), Some(stranger)),
+        ] {
+            let text = format!(
+                "BYE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nRoute: {routes}\r\nFrom: <sip:c@d>;tag=f\r\n\
+                 To: <sip:a@b>;tag=t\r\nCall-ID: i\r\nCSeq: 3 BYE\r\n\r\n"
+            );
+            let mut spans = Spans::default();
+            let request = parse(text.as_bytes(), &mut spans, Carrier::Datagram).unwrap();
+            let found = Routes::of(&site, &request);
+            let next = next.map(|value: &str| value.trim_matches(['<', '>']).as_bytes());
+            assert_eq!((found.own, found.call, found.next), (own, named, next), "{routes}");
+        }
+    }
+}
