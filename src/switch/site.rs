@@ -1,12 +1,14 @@
 //! The site as all shards see it: the plan with what is derived from it once, read-only, shared.
 //! A reload makes a new one and sends it to every shard.
 
-use crate::config::plan::{Host, Plan, Target as TrunkTarget, User};
+use super::secrets::Secrets;
+use crate::config::plan::{DigestAlgorithm, Host, Plan, Target as TrunkTarget, User};
 use crate::protocol::sip::Uri;
+use crate::protocol::sip::digest::Ha1;
 use crate::protocol::{Path, Transport};
+use hashbrown::HashMap;
 use shards::{ConnId, ListenerId, ShardId};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
 /// What a listener is called in messages.
@@ -31,7 +33,10 @@ pub struct Site {
     pub plan: Plan,
     /// One entry for each listener, by `ListenerId`.
     pub listeners: Vec<ListenerText>,
+    /// With hashbrown's own quick hasher: peers look names up, but only the configuration puts
+    /// names in, so that no peer can fill a bucket.
     users: HashMap<Vec<u8>, usize>,
+    secrets: Secrets,
     hasher: RandomState,
     realm: Vec<u8>,
 }
@@ -78,6 +83,7 @@ impl Site {
         Self {
             listeners: listeners.collect(),
             users,
+            secrets: Secrets::new(&plan, &realm),
             hasher,
             realm,
             plan,
@@ -93,7 +99,16 @@ impl Site {
     /// A keyed hash over several octet strings, the same in every shard of this process.
     #[must_use]
     pub fn hash_of(&self, parts: &[&[u8]]) -> u64 {
-        self.hasher.hash_one(parts)
+        let mut hasher = self.hasher.build_hasher();
+        // Each but the last is told with its length, so that no octet can move to its neighbour.
+        if let Some((last, others)) = parts.split_last() {
+            for part in others {
+                hasher.write_usize(part.len());
+                hasher.write(part);
+            }
+            hasher.write(last);
+        }
+        hasher.finish()
     }
 
     /// The home shard of a Call-ID or an AOR.
@@ -123,6 +138,19 @@ impl Site {
     #[must_use]
     pub fn user(&self, name: &[u8]) -> Option<&User> {
         self.users.get(name).and_then(|&index| self.plan.users.get(index))
+    }
+
+    /// The user's HA1 in a realm, computed when the site was made; `None` for an algorithm that
+    /// the user is not offered and for a realm that is not ours.
+    #[must_use]
+    pub fn ha1(&self, user: usize, realm: &[u8], algorithm: DigestAlgorithm) -> Option<&Ha1> {
+        self.secrets.ha1(user, realm, algorithm)
+    }
+
+    /// An HA1 to compute with when there is no such user, so that the time tells nothing.
+    #[must_use]
+    pub fn nobodys_ha1(&self, algorithm: DigestAlgorithm) -> &Ha1 {
+        self.secrets.nobodys(algorithm)
     }
 
     /// Whether a host names one of our domains.

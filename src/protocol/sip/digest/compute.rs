@@ -13,9 +13,11 @@ pub struct HexDigest {
 }
 
 /// H(user ":" realm ":" password): as good as the password for its realm, so it is not printed.
+/// Sites keep one for each user, realm and algorithm, hence the octets and not their text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Ha1 {
-    hex: HexDigest,
+    algorithm: DigestAlgorithm,
+    octets: [u8; 32],
 }
 
 impl HexDigest {
@@ -54,35 +56,33 @@ impl Ha1 {
     /// From a password.
     #[must_use]
     pub fn new(alg: DigestAlgorithm, user: &[u8], realm: &[u8], password: &[u8]) -> Ha1 {
-        Ha1 {
-            hex: hash(alg, &[user, realm, password]),
+        let parts = [user, realm, password];
+        let mut octets = [0u8; 32];
+        let mut keep = |hash: &[u8]| octets.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
+        match alg {
+            DigestAlgorithm::Sha256 => keep(&joined(Sha256::new(), &parts)),
+            DigestAlgorithm::Md5 => keep(&joined(Md5::new(), &parts)),
         }
+        Ha1 { algorithm: alg, octets }
     }
 
     /// From stored digits; `None` when they are not as many as the algorithm gives.
     #[must_use]
     pub fn from_hex(alg: DigestAlgorithm, digits: &[u8]) -> Option<Ha1> {
-        let length = match alg {
-            DigestAlgorithm::Sha256 => 64,
-            DigestAlgorithm::Md5 => 32,
-        };
-        if digits.len() != length || !digits.iter().all(|&octet| hex_digit(octet).is_some()) {
+        if digits.len() != 2 * octets_of(alg) {
             return None;
         }
-        let mut hex = HexDigest {
-            digits: [0; 64],
-            length: length as u8,
-        };
-        for (to, from) in hex.digits.iter_mut().zip(digits) {
-            *to = from.to_ascii_lowercase();
+        let mut octets = [0u8; 32];
+        for (octet, pair) in octets.iter_mut().zip(digits.as_chunks::<2>().0) {
+            *octet = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
         }
-        Some(Ha1 { hex })
+        Some(Ha1 { algorithm: alg, octets })
     }
 
     /// The digits.
     #[must_use]
-    pub const fn hex(&self) -> &HexDigest {
-        &self.hex
+    pub fn hex(&self) -> HexDigest {
+        HexDigest::of(self.octets.get(..octets_of(self.algorithm)).unwrap_or(&[]))
     }
 }
 
@@ -97,7 +97,8 @@ impl std::fmt::Debug for Ha1 {
 #[must_use]
 pub fn response(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, method: &[u8]) -> HexDigest {
     let ha2 = hash(alg, &[method, credentials.uri]);
-    let ha1 = ha1.hex.as_bytes();
+    let ha1 = ha1.hex();
+    let ha1 = ha1.as_bytes();
     if credentials.qop.is_empty() {
         return hash(alg, &[ha1, credentials.nonce, ha2.as_bytes()]);
     }
@@ -129,19 +130,27 @@ pub fn verify(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, me
 /// The hash of the parts with colons between them.
 fn hash(alg: DigestAlgorithm, parts: &[&[u8]]) -> HexDigest {
     match alg {
-        DigestAlgorithm::Sha256 => hash_with(Sha256::new(), parts),
-        DigestAlgorithm::Md5 => hash_with(Md5::new(), parts),
+        DigestAlgorithm::Sha256 => HexDigest::of(&joined(Sha256::new(), parts)),
+        DigestAlgorithm::Md5 => HexDigest::of(&joined(Md5::new(), parts)),
     }
 }
 
-fn hash_with<D: md5::Digest>(mut hasher: D, parts: &[&[u8]]) -> HexDigest {
+fn joined<D: md5::Digest>(mut hasher: D, parts: &[&[u8]]) -> md5::digest::Output<D> {
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
             hasher.update(b":");
         }
         hasher.update(part);
     }
-    HexDigest::of(&hasher.finalize())
+    hasher.finalize()
+}
+
+/// How long a hash is.
+const fn octets_of(alg: DigestAlgorithm) -> usize {
+    match alg {
+        DigestAlgorithm::Sha256 => 32,
+        DigestAlgorithm::Md5 => 16,
+    }
 }
 
 /// Two hexadecimal digits.

@@ -86,9 +86,12 @@ impl Nonces {
         self.serial += 1;
         let body = encode(now, self.shard, self.serial);
         let mac = siphash128(&self.key, &body);
-        for octet in body.iter().chain(&mac) {
-            out.extend_from_slice(&hex_pair(*octet));
+        let mut text = [0u8; Self::TEXT_LENGTH];
+        let (pairs, _) = text.as_chunks_mut::<2>();
+        for (pair, octet) in pairs.iter_mut().zip(body.iter().chain(&mac)) {
+            *pair = hex_pair(*octet);
         }
+        out.extend_from_slice(&text);
     }
 
     /// Judges a nonce and, when it is `Fresh`, takes the count `nc` for used: a second call with
@@ -138,8 +141,14 @@ impl Nonces {
         if nonce.len() != Self::TEXT_LENGTH {
             return None;
         }
+        let mut seen = 0;
         for (octet, pair) in octets.iter_mut().zip(nonce.as_chunks::<2>().0) {
-            *octet = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
+            let (high, low) = (HEX[usize::from(pair[0])], HEX[usize::from(pair[1])]);
+            seen |= high | low;
+            *octet = high << 4 | low;
+        }
+        if seen > 15 {
+            return None;
         }
         let (body, mac) = octets.split_at(BODY);
         let expected = siphash128(&self.key, body);
@@ -213,6 +222,18 @@ fn encode(now: Time, shard: ShardId, serial: u64) -> [u8; BODY] {
     body
 }
 
+/// The value of each hexadecimal digit; of anything else a number that no digit has.
+const HEX: [u8; 256] = {
+    let mut table = [0xff; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        if let Some(value) = hex_digit(octet as u8) {
+            table[octet] = value;
+        }
+        octet += 1;
+    }
+    table
+};
 const WAYS: usize = 4;
 /// Octets before the MAC.
 const BODY: usize = 14;
