@@ -51,9 +51,10 @@ pub fn check(site: &Site, nonces: &mut Nonces, now: Time, request: &Message<'_>,
         let algorithm = credentials.algorithm;
         let user = site.user_index(credentials.username);
         // None too when the user is not offered this algorithm.
-        let ha1 = user.and_then(|user| site.ha1(user, realm, algorithm));
-        let computed_with = ha1.unwrap_or_else(|| site.nobodys_ha1(algorithm));
-        let right = digest::verify(algorithm, computed_with, &credentials, request.method_text());
+        let ha1 = user.and_then(|user| site.secrets.ha1(user, realm, algorithm));
+        let computed_with = ha1.unwrap_or_else(|| site.secrets.nobodys(algorithm));
+        let ha2 = site.secrets.ha2(algorithm, request.method_text(), credentials.uri);
+        let right = digest::verify(algorithm, computed_with, &credentials, &ha2);
         let (Some(user), Some(_)) = (user, ha1) else { continue };
         // RFC 7616 section 3.4.3: the digest URI names the resource. Phones differ from the
         // Request-URI in port and parameters, so only an empty one is refused.
@@ -122,7 +123,7 @@ const MOST_CREDENTIALS: usize = 4;
 mod tests {
     use super::*;
     use crate::config::plan::User;
-    use crate::protocol::sip::digest::{Ha1, response};
+    use crate::protocol::sip::digest::{Ha1, ha2, response};
     use crate::protocol::sip::{Carrier, Spans, parse};
     use std::hash::RandomState;
 
@@ -161,7 +162,7 @@ mod tests {
         };
         let blank = line(&"0".repeat(ha1.hex().as_bytes().len()));
         let credentials = Credentials::parse(blank.as_bytes()).expect("credentials");
-        let proof = response(alg, ha1, &credentials, b"REGISTER");
+        let proof = response(alg, ha1, &credentials, &ha2(alg, b"REGISTER", credentials.uri));
         let request = format!(
             "REGISTER sip:campus.example SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=f\r\n\
              To: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 1 REGISTER\r\nMax-Forwards: 70\r\nAuthorization: {}\r\n\r\n",
@@ -197,7 +198,11 @@ mod tests {
         for alg in [DigestAlgorithm::Md5, DigestAlgorithm::Sha256] {
             for user in ["alice", "bob", "carol"] {
                 let challenge = Verdict::Challenge { stale: false };
-                assert_eq!(verdict(&site, user, alg, site.nobodys_ha1(alg)), challenge, "{user}");
+                assert_eq!(
+                    verdict(&site, user, alg, site.secrets.nobodys(alg)),
+                    challenge,
+                    "{user}"
+                );
             }
         }
     }

@@ -2,10 +2,11 @@
 //! and offered algorithm, computed when the configuration is read and not with each request.
 //!
 //! 34 octets each: a site of 37,000 users, one realm and two algorithms keeps 2.5 MB, once for all
-//! shards.
+//! shards. Beside them what is the same for all phones that register as RFC 3261 section 10.2 says:
+//! H("REGISTER" ":" "sip:" domain).
 
 use crate::config::plan::{DigestAlgorithm, Plan};
-use crate::protocol::sip::digest::Ha1;
+use crate::protocol::sip::digest::{self, Ha1, HexDigest};
 
 /// One site's table. A reload makes a new one, so that it cannot outlive a password.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Secrets {
     /// By user, then by realm, then by algorithm; `None` where the user is not offered it.
     table: Vec<Option<Ha1>>,
     nobodys: [Ha1; ALGORITHMS.len()],
+    /// By realm, then by algorithm.
+    registers: Vec<HexDigest>,
 }
 
 impl Secrets {
@@ -37,10 +40,35 @@ impl Secrets {
             }
         }
         let nobodys = ALGORITHMS.map(|algorithm| Ha1::new(algorithm, b"", first, NOBODYS_PASSWORD));
-        Self { realms, table, nobodys }
+        let mut registers = Vec::new();
+        for realm in &realms {
+            let uri = [SIP, realm].concat();
+            registers.extend(ALGORITHMS.map(|algorithm| digest::ha2(algorithm, REGISTER, &uri)));
+        }
+        Self {
+            realms,
+            table,
+            nobodys,
+            registers,
+        }
     }
 
-    /// By the user's index in the plan.
+    /// HA2, looked up when it is that of a REGISTER for the realm itself.
+    #[must_use]
+    pub fn ha2(&self, algorithm: DigestAlgorithm, method: &[u8], uri: &[u8]) -> HexDigest {
+        let known = uri
+            .strip_prefix(SIP)
+            .filter(|_| method == REGISTER)
+            .and_then(|host| self.realms.iter().position(|realm| **realm == *host))
+            .and_then(|realm| self.registers.get(realm * ALGORITHMS.len() + place(algorithm)));
+        match known {
+            Some(known) => *known,
+            None => digest::ha2(algorithm, method, uri),
+        }
+    }
+
+    /// By the user's index in the plan; `None` for an algorithm that the user is not offered, and
+    /// for a realm that is not ours.
     #[must_use]
     pub fn ha1(&self, user: usize, realm: &[u8], algorithm: DigestAlgorithm) -> Option<&Ha1> {
         let realm = self.realms.iter().position(|known| **known == *realm)?;
@@ -48,7 +76,7 @@ impl Secrets {
         self.table.get(at)?.as_ref()
     }
 
-    /// Of no user.
+    /// To compute with when there is no such user, so that the time tells nothing.
     #[must_use]
     pub fn nobodys(&self, algorithm: DigestAlgorithm) -> &Ha1 {
         &self.nobodys[place(algorithm)]
@@ -65,6 +93,8 @@ const fn place(algorithm: DigestAlgorithm) -> usize {
     }
 }
 
+const SIP: &[u8] = b"sip:";
+const REGISTER: &[u8] = b"REGISTER";
 const NOBODYS_PASSWORD: &[u8] = b"no such user, but the same work";
 
 #[cfg(test)]
@@ -102,6 +132,25 @@ mod tests {
             assert_eq!(secrets.ha1(index, b"three.example", DigestAlgorithm::Md5), None);
         }
         assert_eq!(secrets.ha1(2, b"one.example", DigestAlgorithm::Md5), None);
+    }
+
+    #[test]
+    fn what_is_looked_up_is_what_would_be_computed() {
+        let secrets = Secrets::new(&plan("secret"), b"one.example");
+        for algorithm in ALGORITHMS {
+            for method in ["REGISTER", "register", "INVITE", ""] {
+                for uri in [
+                    "sip:one.example",
+                    "sip:two.example",
+                    "sip:",
+                    "SIP:one.example",
+                    "sip:one.example:5060",
+                ] {
+                    let (method, uri) = (method.as_bytes(), uri.as_bytes());
+                    assert_eq!(secrets.ha2(algorithm, method, uri), digest::ha2(algorithm, method, uri));
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,9 +2,8 @@
 //! A reload makes a new one and sends it to every shard.
 
 use super::secrets::Secrets;
-use crate::config::plan::{DigestAlgorithm, Host, Plan, Target as TrunkTarget, User};
+use crate::config::plan::{Host, Plan, Target as TrunkTarget, User};
 use crate::protocol::sip::Uri;
-use crate::protocol::sip::digest::Ha1;
 use crate::protocol::{Path, Transport};
 use hashbrown::HashMap;
 use shards::{ConnId, ListenerId, ShardId};
@@ -36,7 +35,8 @@ pub struct Site {
     /// With hashbrown's own quick hasher: peers look names up, but only the configuration puts
     /// names in, so that no peer can fill a bucket.
     users: HashMap<Vec<u8>, usize>,
-    secrets: Secrets,
+    /// What is known beforehand of digests.
+    pub secrets: Secrets,
     hasher: RandomState,
     realm: Vec<u8>,
 }
@@ -138,19 +138,6 @@ impl Site {
     #[must_use]
     pub fn user(&self, name: &[u8]) -> Option<&User> {
         self.users.get(name).and_then(|&index| self.plan.users.get(index))
-    }
-
-    /// The user's HA1 in a realm, computed when the site was made; `None` for an algorithm that
-    /// the user is not offered and for a realm that is not ours.
-    #[must_use]
-    pub fn ha1(&self, user: usize, realm: &[u8], algorithm: DigestAlgorithm) -> Option<&Ha1> {
-        self.secrets.ha1(user, realm, algorithm)
-    }
-
-    /// An HA1 to compute with when there is no such user, so that the time tells nothing.
-    #[must_use]
-    pub fn nobodys_ha1(&self, algorithm: DigestAlgorithm) -> &Ha1 {
-        self.secrets.nobodys(algorithm)
     }
 
     /// Whether a host names one of our domains.

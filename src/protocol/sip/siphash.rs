@@ -98,7 +98,18 @@ impl Sip128 {
 
 /// Up to eight octets, the first one lowest.
 fn little_endian(octets: &[u8]) -> u64 {
-    octets.iter().rev().fold(0, |word, &octet| word << 8 | u64::from(octet))
+    match *octets {
+        [] => 0,
+        [a] => u64::from(a),
+        [a, b] => u64::from(u16::from_le_bytes([a, b])),
+        [a, b, c] => u64::from(u32::from_le_bytes([a, b, c, 0])),
+        [a, b, c, d, ref rest @ ..] => {
+            // The last four may overlap the first four: what lies on itself stays what it is.
+            let first = u64::from(u32::from_le_bytes([a, b, c, d]));
+            let last = octets.last_chunk().map_or(0, |last| u32::from_le_bytes(*last));
+            first | u64::from(last) << (8 * rest.len().min(4))
+        }
+    }
 }
 
 /// Eight octets in lower case: ASCII letters only, the others as they are.

@@ -107,7 +107,7 @@ impl Change<'_> {
             }
             return Ok(true);
         }
-        let mut updates: [Option<Update<'_>>; MOST_UPDATES] = [const { None }; MOST_UPDATES];
+        let mut updates: [Option<Update<'_>>; MOST_UPDATES] = std::array::from_fn(|_| None);
         let most = MOST_UPDATES.min(usize::from(self.site.plan.limits.contacts));
         for (place, value) in std::iter::once(first).chain(values).enumerate() {
             let update = self.update(value)?;

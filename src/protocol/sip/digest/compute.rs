@@ -36,8 +36,8 @@ impl HexDigest {
     fn of(hash: &[u8]) -> HexDigest {
         debug_assert!(hash.len() <= 32, "no algorithm here is longer");
         let mut digits = [0u8; 64];
-        for (pair, octet) in digits.chunks_exact_mut(2).zip(hash) {
-            pair.copy_from_slice(&hex_pair(*octet));
+        for (pair, octet) in digits.as_chunks_mut::<2>().0.iter_mut().zip(hash) {
+            *pair = hex_pair(*octet);
         }
         HexDigest {
             digits,
@@ -92,11 +92,16 @@ impl std::fmt::Debug for Ha1 {
     }
 }
 
+/// H(method ":" digest-uri) for [`response`].
+#[must_use]
+pub fn ha2(alg: DigestAlgorithm, method: &[u8], uri: &[u8]) -> HexDigest {
+    hash(alg, &[method, uri])
+}
+
 /// The response that the credentials should carry: with `qop`
 /// H(HA1:nonce:nc:cnonce:qop:HA2), without it (RFC 2617 section 3.2.2.1) H(HA1:nonce:HA2).
 #[must_use]
-pub fn response(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, method: &[u8]) -> HexDigest {
-    let ha2 = hash(alg, &[method, credentials.uri]);
+pub fn response(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, ha2: &HexDigest) -> HexDigest {
     let ha1 = ha1.hex();
     let ha1 = ha1.as_bytes();
     if credentials.qop.is_empty() {
@@ -116,8 +121,8 @@ pub fn response(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, 
 /// the answer. For an unknown user, call it with any `ha1` and take the answer as false, so
 /// that the time does not tell either.
 #[must_use]
-pub fn verify(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, method: &[u8]) -> bool {
-    let expected = response(alg, ha1, credentials, method);
+pub fn verify(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, ha2: &HexDigest) -> bool {
+    let expected = response(alg, ha1, credentials, ha2);
     let expected = expected.as_bytes();
     if expected.len() != credentials.response.len() {
         return false;
@@ -155,9 +160,19 @@ const fn octets_of(alg: DigestAlgorithm) -> usize {
 
 /// Two hexadecimal digits.
 pub(super) const fn hex_pair(octet: u8) -> [u8; 2] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    [DIGITS[(octet >> 4) as usize], DIGITS[(octet & 15) as usize]]
+    HEX_PAIRS[octet as usize]
 }
+
+const HEX_PAIRS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut octet = 0;
+    while octet < pairs.len() {
+        pairs[octet] = [digits[octet >> 4], digits[octet & 15]];
+        octet += 1;
+    }
+    pairs
+};
 
 #[cfg(test)]
 mod tests {
@@ -195,18 +210,12 @@ mod tests {
             let credentials = Credentials::parse(header.as_bytes()).expect("credentials");
             assert_eq!(credentials.algorithm, alg);
             let ha1 = Ha1::new(alg, b"Mufasa", credentials.realm, password.as_bytes());
-            assert_eq!(
-                response(alg, &ha1, &credentials, b"GET").as_bytes(),
-                credentials.response
-            );
-            assert!(verify(alg, &ha1, &credentials, b"GET"));
-            assert!(!verify(alg, &ha1, &credentials, b"get"));
-            assert!(!verify(
-                alg,
-                &Ha1::new(alg, b"Mufasa", credentials.realm, b"x"),
-                &credentials,
-                b"GET"
-            ));
+            let get = ha2(alg, b"GET", credentials.uri);
+            assert_eq!(response(alg, &ha1, &credentials, &get).as_bytes(), credentials.response);
+            assert!(verify(alg, &ha1, &credentials, &get));
+            assert!(!verify(alg, &ha1, &credentials, &ha2(alg, b"get", credentials.uri)));
+            let wrong = Ha1::new(alg, b"Mufasa", credentials.realm, b"x");
+            assert!(!verify(alg, &wrong, &credentials, &get));
             assert_eq!(Ha1::from_hex(alg, ha1.hex().as_bytes()), Some(ha1));
         }
     }
@@ -218,11 +227,12 @@ mod tests {
         let credentials = Credentials::parse(text.as_bytes()).expect("credentials");
         let ha1 = Ha1::new(DigestAlgorithm::Md5, b"alice", b"r", b"secret");
         assert_eq!(ha1.hex().as_str(), "5a2a1586d5189f527d03bc41fbde1937");
+        let ha2 = ha2(DigestAlgorithm::Md5, b"REGISTER", credentials.uri);
         assert_eq!(
-            response(DigestAlgorithm::Md5, &ha1, &credentials, b"REGISTER").as_str(),
+            response(DigestAlgorithm::Md5, &ha1, &credentials, &ha2).as_str(),
             "0eec2f213a91df4590063e6c2e1ca791"
         );
-        assert!(!verify(DigestAlgorithm::Md5, &ha1, &credentials, b"REGISTER"));
+        assert!(!verify(DigestAlgorithm::Md5, &ha1, &credentials, &ha2));
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod nonce;
 mod siphash;
 
 pub use crate::config::plan::DigestAlgorithm;
-pub use compute::{Ha1, HexDigest, response, verify};
+pub use compute::{Ha1, HexDigest, ha2, response, verify};
 pub use credentials::{Credentials, DigestError};
 pub use nonce::{NonceVerdict, Nonces};
 
