@@ -4,6 +4,7 @@
 use super::secrets::Secrets;
 use crate::config::plan::{Host, Plan, Target as TrunkTarget, User};
 use crate::protocol::sip::Uri;
+use crate::protocol::sip::digest::hex_pair;
 use crate::protocol::{Path, Transport};
 use hashbrown::HashMap;
 use shards::{ConnId, ListenerId, ShardId};
@@ -296,10 +297,8 @@ fn minted_shard(call_id: &[u8]) -> Option<ShardId> {
 
 /// Appends octets as lower-case hexadecimal.
 pub(crate) fn write_hex(out: &mut Vec<u8>, octets: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for octet in octets {
-        out.push(DIGITS[usize::from(octet >> 4)]);
-        out.push(DIGITS[usize::from(octet & 15)]);
+    for &octet in octets {
+        out.extend_from_slice(&hex_pair(octet));
     }
 }
 

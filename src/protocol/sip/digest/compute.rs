@@ -159,7 +159,7 @@ const fn octets_of(alg: DigestAlgorithm) -> usize {
 }
 
 /// Two hexadecimal digits.
-pub(super) const fn hex_pair(octet: u8) -> [u8; 2] {
+pub(crate) const fn hex_pair(octet: u8) -> [u8; 2] {
     HEX_PAIRS[octet as usize]
 }
 
