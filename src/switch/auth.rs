@@ -106,8 +106,9 @@ pub fn challenge(turn: &mut Turn<'_, '_>, request: &Message<'_>, path: &Path, ro
 /// an unlimited user gets. Phones that give up at anything but MD5 get MD5 alone.
 fn offered<'s>(site: &'s Site, request: &Message<'_>) -> &'s [DigestAlgorithm] {
     let sip = &site.plan.sip;
-    let claimed = Uri::parse(request.from().uri).ok().and_then(|uri| site.user(uri.user));
-    let list = claimed.and_then(|user| user.digest.as_deref()).unwrap_or(&sip.digest);
+    let claimed = || Uri::parse(request.from().uri).ok().and_then(|uri| site.user(uri.user));
+    let own = site.secrets.has_own_lists().then(claimed).flatten();
+    let list = own.and_then(|user| user.digest.as_deref()).unwrap_or(&sip.digest);
     let agent = request.header(Name::UserAgent).unwrap_or(b"");
     let old = sip.md5_agents.iter().any(|start| agent.starts_with(start.as_bytes()));
     if old && list.contains(&DigestAlgorithm::Md5) {
@@ -205,5 +206,27 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_users_own_list_is_offered() {
+        let offered_to = |site: &Site, user: &str| {
+            let text = format!(
+                "REGISTER sip:campus.example SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:{user}@b>;tag=f\r\n\
+                 To: <sip:a@b>\r\nCall-ID: i\r\nCSeq: 1 REGISTER\r\nMax-Forwards: 70\r\n\r\n"
+            );
+            let mut spans = Spans::default();
+            let request = parse(text.as_bytes(), &mut spans, Carrier::Datagram).expect("a request");
+            offered(site, &request).to_vec()
+        };
+        let site = site();
+        let both = [DigestAlgorithm::Sha256, DigestAlgorithm::Md5];
+        assert_eq!(offered_to(&site, "alice"), both);
+        assert_eq!(offered_to(&site, "bob"), [DigestAlgorithm::Sha256]);
+        assert_eq!(offered_to(&site, "carol"), both);
+        let mut plan = site.plan.clone();
+        plan.users.retain(|user| user.digest.is_none());
+        let site = Site::new(plan, &[], RandomState::new());
+        assert_eq!(offered_to(&site, "alice"), both);
     }
 }

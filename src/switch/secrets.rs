@@ -17,6 +17,7 @@ pub struct Secrets {
     nobodys: [Ha1; ALGORITHMS.len()],
     /// By realm, then by algorithm.
     registers: Vec<HexDigest>,
+    own_lists: bool,
 }
 
 impl Secrets {
@@ -50,7 +51,14 @@ impl Secrets {
             table,
             nobodys,
             registers,
+            own_lists: plan.users.iter().any(|user| user.digest.is_some()),
         }
+    }
+
+    /// Whether some user is offered other algorithms than the site's.
+    #[must_use]
+    pub fn has_own_lists(&self) -> bool {
+        self.own_lists
     }
 
     /// HA2, looked up when it is that of a REGISTER for the realm itself.

@@ -86,12 +86,8 @@ impl Nonces {
         self.serial += 1;
         let body = encode(now, self.shard, self.serial);
         let mac = siphash128(&self.key, &body);
-        let mut text = [0u8; Self::TEXT_LENGTH];
-        let (pairs, _) = text.as_chunks_mut::<2>();
-        for (pair, octet) in pairs.iter_mut().zip(body.iter().chain(&mac)) {
-            *pair = hex_pair(*octet);
-        }
-        out.extend_from_slice(&text);
+        out.extend_from_slice(&hex::<{ 2 * BODY }>(&body));
+        out.extend_from_slice(&hex::<32>(&mac));
     }
 
     /// Judges a nonce and, when it is `Fresh`, takes the count `nc` for used: a second call with
@@ -151,11 +147,7 @@ impl Nonces {
             return None;
         }
         // The MAC is compared as text, in either case.
-        let mut expected = [0u8; 32];
-        let pairs = expected.as_chunks_mut::<2>().0.iter_mut();
-        pairs
-            .zip(siphash128(&self.key, &body))
-            .for_each(|(pair, octet)| *pair = hex_pair(octet));
+        let expected = hex::<32>(&siphash128(&self.key, &body));
         let both = expected.iter().zip(mac);
         let differences = both.fold(0, |sum, (a, b)| sum | (a ^ b.to_ascii_lowercase()));
         if std::hint::black_box(differences) != 0 {
@@ -216,15 +208,20 @@ impl Set {
 /// back-end's epoch.
 fn encode(now: Time, shard: ShardId, serial: u64) -> [u8; BODY] {
     let mut body = [0u8; BODY];
-    let seconds = (now.seconds() as u32).to_be_bytes();
-    let fields = seconds
-        .into_iter()
-        .chain(shard.to_be_bytes())
-        .chain(serial.to_be_bytes());
-    for (to, from) in body.iter_mut().zip(fields) {
-        *to = from;
-    }
+    body[0..4].copy_from_slice(&(now.seconds() as u32).to_be_bytes());
+    body[4..6].copy_from_slice(&shard.to_be_bytes());
+    body[6..14].copy_from_slice(&serial.to_be_bytes());
     body
+}
+
+/// Hexadecimal digits, two for each octet.
+fn hex<const DIGITS: usize>(octets: &[u8]) -> [u8; DIGITS] {
+    debug_assert_eq!(octets.len() * 2, DIGITS);
+    let mut digits = [0u8; DIGITS];
+    for (pair, octet) in digits.as_chunks_mut::<2>().0.iter_mut().zip(octets) {
+        *pair = hex_pair(*octet);
+    }
+    digits
 }
 
 /// The value of each hexadecimal digit; of anything else a number that no digit has.
