@@ -30,29 +30,21 @@ impl Sip128 {
     /// Feeds octets.
     pub(in crate::protocol::sip) fn write(&mut self, octets: &[u8]) {
         self.length = self.length.wrapping_add(octets.len() as u8);
-        let mut rest = octets;
-        while self.held != 0 {
-            let Some((&first, others)) = rest.split_first() else {
-                return;
-            };
-            self.octet(first);
-            rest = others;
-        }
-        let (words, last) = rest.as_chunks::<8>();
+        let (words, last) = octets.as_chunks::<8>();
         for word in words {
-            self.word(u64::from_le_bytes(*word));
+            self.feed(u64::from_le_bytes(*word), 8);
         }
-        for &octet in last {
-            self.octet(octet);
-        }
+        self.feed(little_endian(last), last.len() as u32);
     }
 
     /// Feeds octets in lower case.
     pub(in crate::protocol::sip) fn write_lower(&mut self, octets: &[u8]) {
         self.length = self.length.wrapping_add(octets.len() as u8);
-        for octet in octets {
-            self.octet(octet.to_ascii_lowercase());
+        let (words, last) = octets.as_chunks::<8>();
+        for word in words {
+            self.feed(lower(u64::from_le_bytes(*word)), 8);
         }
+        self.feed(lower(little_endian(last)), last.len() as u32);
     }
 
     /// The hash of what was fed.
@@ -68,14 +60,17 @@ impl Sip128 {
         (u128::from(high) << 64) | u128::from(low)
     }
 
-    fn octet(&mut self, octet: u8) {
-        self.tail |= u64::from(octet) << (8 * self.held);
-        self.held += 1;
-        if self.held == 8 {
-            let word = self.tail;
-            (self.tail, self.held) = (0, 0);
-            self.word(word);
+    /// Takes `count` octets, at most eight, after those held back; what does not fill a word is
+    /// held back. Octets of `octets` beyond `count` are zero.
+    fn feed(&mut self, octets: u64, count: u32) {
+        let word = self.tail | octets << (8 * self.held);
+        if self.held + count < 8 {
+            (self.tail, self.held) = (word, self.held + count);
+            return;
         }
+        self.word(word);
+        self.tail = octets.checked_shr(8 * (8 - self.held)).unwrap_or(0);
+        self.held = self.held + count - 8;
     }
 
     fn word(&mut self, word: u64) {
@@ -99,6 +94,33 @@ impl Sip128 {
         c = c.rotate_left(32);
         self.v = [a, b, c, d];
     }
+}
+
+/// Up to eight octets, the first one lowest.
+fn little_endian(octets: &[u8]) -> u64 {
+    match *octets {
+        [] => 0,
+        [a] => u64::from(a),
+        [a, b] => u64::from(u16::from_le_bytes([a, b])),
+        [a, b, c] => u64::from(u32::from_le_bytes([a, b, c, 0])),
+        [a, b, c, d, ref rest @ ..] => {
+            // The last four may overlap the first four: what lies on itself stays what it is.
+            let first = u64::from(u32::from_le_bytes([a, b, c, d]));
+            let last = octets.last_chunk().map_or(0, |last| u32::from_le_bytes(*last));
+            first | u64::from(last) << (8 * rest.len().min(4))
+        }
+    }
+}
+
+/// Eight octets in lower case: ASCII letters only, the others as they are.
+const fn lower(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = word & (0x7f * EACH);
+    // The high bit of an octet tells whether it is at least `A`, and whether it is past `Z`.
+    let from_a = low + (0x80 - b'A' as u64) * EACH;
+    let past_z = low + (0x7f - b'Z' as u64) * EACH;
+    let upper = from_a & !past_z & !word & (0x80 * EACH);
+    word | upper >> 2
 }
 
 #[cfg(test)]
@@ -128,11 +150,26 @@ mod tests {
         whole.write(&text);
         let whole = whole.finish();
         for cut in 0..text.len() {
-            let mut parts = Sip128::new(KEY);
-            parts.write(&text[..cut]);
-            parts.write_lower(&text[cut..cut]);
-            parts.write(&text[cut..]);
-            assert_eq!(parts.finish(), whole, "cut at {cut}");
+            for second in cut..text.len() {
+                let mut parts = Sip128::new(KEY);
+                parts.write(&text[..cut]);
+                parts.write_lower(&text[cut..cut]);
+                parts.write(&text[cut..second]);
+                parts.write(&text[second..]);
+                assert_eq!(parts.finish(), whole, "cuts at {cut} and {second}");
+            }
+        }
+    }
+
+    #[test]
+    fn lower_case_is_ascii_only() {
+        let text: Vec<u8> = (0..=255).chain([b'A'; 5]).collect();
+        for from in 0..text.len() {
+            let mut upper = Sip128::new(KEY);
+            upper.write_lower(&text[from..]);
+            let mut lower = Sip128::new(KEY);
+            lower.write(&text[from..].to_ascii_lowercase());
+            assert_eq!(upper.finish(), lower.finish(), "from {from}");
         }
     }
 }
