@@ -23,16 +23,16 @@ pub fn append(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
         debug_assert!(false, "a journal record of {} + {} octets", key.len(), value.len());
         return;
     };
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&key_len.to_le_bytes());
-    crc.update(key);
-    crc.update(value);
     out.reserve(HEAD + body);
+    let start = out.len();
     out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(&crc.finalize().to_le_bytes());
+    out.extend_from_slice(&[0; 4]); // the checksum, once its octets lie in one piece
     out.extend_from_slice(&key_len.to_le_bytes());
     out.extend_from_slice(key);
     out.extend_from_slice(value);
+    if let Some((head, body)) = out.get_mut(start..).and_then(<[u8]>::split_first_chunk_mut::<HEAD>) {
+        head[4..].copy_from_slice(&crc32fast::hash(body).to_le_bytes());
+    }
 }
 
 /// The records of a log, in order: key and value, the value empty for a deletion.

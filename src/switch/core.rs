@@ -9,7 +9,7 @@ use super::slab::Handle;
 use crate::media::{Media, MediaReport};
 use crate::ops::model::StreamRow;
 use crate::ops::stats::{Direction, ShardStats};
-use crate::protocol::sip::digest::Nonces;
+use crate::protocol::sip::digest::{Nonces, hex_pair};
 use crate::protocol::sip::transaction::{ServerId, Transactions, User};
 use crate::protocol::sip::{Carrier, Message, Method, Reply, Spans, parse};
 use crate::protocol::{Path, Wire};
@@ -186,14 +186,15 @@ impl Turn<'_, '_> {
     }
 
     /// A To tag for an answer without a transaction: the same for a retransmission of the same
-    /// request (RFC 3261 section 8.2.7), told by nothing but the request.
+    /// request (RFC 3261 section 8.2.7), told by nothing but the request and this process's secret
+    /// (section 19.3). Two dialogs with one Call-ID come from two requests, which have two branches.
     #[must_use]
     pub fn stateless_tag(&self, request: &Message<'_>) -> [u8; 16] {
         let branch = request.via().branch.unwrap_or(b"");
-        let hash = self.core.site.hash_of(&[request.call_id(), request.from_tag(), branch]);
+        let hash = self.core.site.hash_of(&[request.call_id(), branch]);
         let mut tag = [0u8; 16];
-        for (place, digit) in tag.iter_mut().zip((0..16).rev()) {
-            *place = b"0123456789abcdef"[(hash >> (digit * 4) & 15) as usize];
+        for (pair, octet) in tag.as_chunks_mut::<2>().0.iter_mut().zip(hash.to_be_bytes()) {
+            *pair = hex_pair(octet);
         }
         tag
     }

@@ -10,6 +10,7 @@ pub mod next_hop;
 pub mod proxy;
 pub mod registrar;
 pub mod routing;
+pub mod secrets;
 pub mod site;
 pub mod slab;
 pub mod target;

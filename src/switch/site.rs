@@ -1,12 +1,14 @@
 //! The site as all shards see it: the plan with what is derived from it once, read-only, shared.
 //! A reload makes a new one and sends it to every shard.
 
+use super::secrets::Secrets;
 use crate::config::plan::{Host, Plan, Target as TrunkTarget, User};
 use crate::protocol::sip::Uri;
+use crate::protocol::sip::digest::hex_pair;
 use crate::protocol::{Path, Transport};
+use hashbrown::HashMap;
 use shards::{ConnId, ListenerId, ShardId};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 
 /// What a listener is called in messages.
@@ -31,7 +33,11 @@ pub struct Site {
     pub plan: Plan,
     /// One entry for each listener, by `ListenerId`.
     pub listeners: Vec<ListenerText>,
+    /// With hashbrown's own quick hasher: peers look names up, but only the configuration puts
+    /// names in, so that no peer can fill a bucket.
     users: HashMap<Vec<u8>, usize>,
+    /// What is known beforehand of digests.
+    pub secrets: Secrets,
     hasher: RandomState,
     realm: Vec<u8>,
 }
@@ -78,6 +84,7 @@ impl Site {
         Self {
             listeners: listeners.collect(),
             users,
+            secrets: Secrets::new(&plan, &realm),
             hasher,
             realm,
             plan,
@@ -93,7 +100,16 @@ impl Site {
     /// A keyed hash over several octet strings, the same in every shard of this process.
     #[must_use]
     pub fn hash_of(&self, parts: &[&[u8]]) -> u64 {
-        self.hasher.hash_one(parts)
+        let mut hasher = self.hasher.build_hasher();
+        // Each but the last is told with its length, so that no octet can move to its neighbour.
+        if let Some((last, others)) = parts.split_last() {
+            for part in others {
+                hasher.write_usize(part.len());
+                hasher.write(part);
+            }
+            hasher.write(last);
+        }
+        hasher.finish()
     }
 
     /// The home shard of a Call-ID or an AOR.
@@ -281,10 +297,8 @@ fn minted_shard(call_id: &[u8]) -> Option<ShardId> {
 
 /// Appends octets as lower-case hexadecimal.
 pub(crate) fn write_hex(out: &mut Vec<u8>, octets: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for octet in octets {
-        out.push(DIGITS[usize::from(octet >> 4)]);
-        out.push(DIGITS[usize::from(octet & 15)]);
+    for &octet in octets {
+        out.extend_from_slice(&hex_pair(octet));
     }
 }
 

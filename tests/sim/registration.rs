@@ -88,3 +88,48 @@ fn a_replayed_nonce_is_stale_and_a_wrong_password_is_challenged() {
     assert_eq!(stage.figures(0).registrations + stage.figures(1).registrations, 1);
     stage.rest(0);
 }
+
+/// RFC 3261 section 26.3.2.4: who has not proved anything gets no memory of ours.
+#[test]
+fn challenges_take_no_transaction() {
+    use ringfort::ops::stats::{Class, Direction, MethodLabel};
+    let mut stage = Stage::new(Setup::default());
+    let stranger = stage.phone("mallory", Habits::default());
+    for _ in 0..20 {
+        stage.act(stranger, |phone, cx| phone.register(cx, 600));
+        stage.run(10);
+    }
+    let mut challenges = 0;
+    for shard in 0..2 {
+        assert_eq!(stage.world.program(shard).leftovers(), Default::default());
+        let figures = stage.figures(shard);
+        let register = figures.stats.responses[MethodLabel::Register as usize];
+        challenges += register[Class::ClientError as usize][Direction::Out as usize];
+    }
+    assert_eq!(
+        challenges, 40,
+        "each is counted: without credentials, and with wrong ones"
+    );
+    stage.rest(0);
+}
+
+#[test]
+fn a_reload_changes_passwords() {
+    for sha256 in [false, true] {
+        let habits = || Habits {
+            sha256,
+            ..Habits::default()
+        };
+        let mut stage = Stage::new(Setup::default());
+        let old = stage.registered("alice", habits());
+        stage.reload(|plan| plan.users.iter_mut().for_each(|user| user.password.push('!')));
+        stage.act(old, |phone, cx| phone.register(cx, 600));
+        stage.run(1000);
+        assert_eq!(stage.look(old).register_status(), 401, "the old password");
+        let new = stage.phone("alice", habits());
+        stage.act(new, |phone, cx| phone.register(cx, 600));
+        stage.run(1000);
+        assert_eq!(stage.look(new).register_status(), 200, "the new password");
+        stage.rest(0);
+    }
+}

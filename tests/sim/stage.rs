@@ -71,6 +71,7 @@ pub(crate) struct Stage {
     pub(crate) memory: Arc<Memory>,
     pub(crate) plan: Plan,
     pub(crate) mint: Minter,
+    hasher: RandomState,
     shards: u16,
     phones: u8,
 }
@@ -205,7 +206,7 @@ impl Stage {
                 display: None,
             })
             .collect();
-        let site = Arc::new(Site::new(plan.clone(), &[SERVER], hasher));
+        let site = Arc::new(Site::new(plan.clone(), &[SERVER], hasher.clone()));
         let memory = Arc::new(Memory::default());
         let (kept, seed) = (memory.clone(), setup.seed);
         let world = World::new(
@@ -229,6 +230,7 @@ impl Stage {
             memory,
             plan,
             mint,
+            hasher,
             shards: setup.shards,
             phones: 0,
         }
@@ -328,6 +330,17 @@ impl Stage {
                 phone.legs
             );
         }
+    }
+
+    /// The configuration changes.
+    pub(crate) fn reload(&mut self, change: fn(&mut Plan)) {
+        change(&mut self.plan);
+        let site = Arc::new(Site::new(self.plan.clone(), &[SERVER], self.hasher.clone()));
+        for shard in 0..self.shards {
+            let sent = self.world.send_mesh(shard, Mesh::Reload(site.clone()));
+            assert!(sent.is_ok(), "the mesh has room");
+        }
+        self.run(5);
     }
 
     /// The same message to every shard.

@@ -2,7 +2,7 @@
 //! function from the old record and the request to the new record. All or nothing.
 
 use super::record::{self, Contact, FLOW, KEEP_ALIVE};
-use crate::protocol::sip::{Message, Name, NameAddr, Scheme, Uri};
+use crate::protocol::sip::{Message, Name, NameAddr, Scheme, Uri, params};
 use crate::protocol::{Path, Transport};
 use crate::switch::site::Site;
 use shards::Time;
@@ -55,6 +55,33 @@ struct Update<'a> {
     reg_id: u32,
 }
 
+/// The parameters of a Contact that concern a registrar; of each the first counts.
+#[derive(Default)]
+struct Asks<'a> {
+    expires: Option<&'a [u8]>,
+    instance: Option<&'a [u8]>,
+    reg_id: Option<&'a [u8]>,
+    q: Option<&'a [u8]>,
+}
+
+impl<'a> Asks<'a> {
+    fn of(raw: &'a [u8]) -> Self {
+        let mut asks = Self::default();
+        for (name, value) in params(raw) {
+            let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+            let place = match name.len() {
+                1 if is(b"q") => &mut asks.q,
+                6 if is(b"reg-id") => &mut asks.reg_id,
+                7 if is(b"expires") => &mut asks.expires,
+                13 if is(b"+sip.instance") => &mut asks.instance,
+                _ => continue,
+            };
+            place.get_or_insert(value.unwrap_or(b""));
+        }
+        asks
+    }
+}
+
 impl Change<'_> {
     /// Writes the new record; returns whether anything was asked to change (a request without
     /// Contact only asks).
@@ -80,9 +107,9 @@ impl Change<'_> {
             }
             return Ok(true);
         }
-        let mut updates: [Option<Update<'_>>; MOST_UPDATES] = [const { None }; MOST_UPDATES];
+        let mut updates: [Option<Update<'_>>; MOST_UPDATES] = std::array::from_fn(|_| None);
         let most = MOST_UPDATES.min(usize::from(self.site.plan.limits.contacts));
-        for (place, value) in self.request.values(Name::Contact).enumerate() {
+        for (place, value) in std::iter::once(first).chain(values).enumerate() {
             let update = self.update(value)?;
             match updates.get_mut(place).filter(|_| place < most) {
                 Some(free) => *free = Some(update),
@@ -104,8 +131,8 @@ impl Change<'_> {
             if update.expires == 0 || repeated {
                 continue;
             }
-            let known = record::contacts(before).any(|contact| is_same(&contact, update));
-            if !known && self.full {
+            let known = || record::contacts(before).any(|contact| is_same(&contact, update));
+            if self.full && !known() {
                 return Err(Refusal {
                     header: Some(("Retry-After", 30)),
                     ..refusal(503, "Registrations At Limit")
@@ -128,11 +155,9 @@ impl Change<'_> {
             return Err(refusal(400, "Contact Must Be A SIP URI"));
         }
         let policy = &self.site.plan.registrar;
+        let asks = Asks::of(address.params);
         // A malformed expires counts as absent (section 10.3 step 7: local default).
-        let asked = address
-            .param("expires")
-            .and_then(number)
-            .or_else(|| self.request.expires());
+        let asked = asks.expires.and_then(number).or_else(|| self.request.expires());
         let expires = match asked {
             None => policy.default_expires,
             Some(0) => 0,
@@ -145,10 +170,10 @@ impl Change<'_> {
             }
             Some(seconds) => seconds.min(policy.max_expires),
         };
-        let instance = address.param("+sip.instance").unwrap_or(b"");
+        let instance = asks.instance.unwrap_or(b"");
         // RFC 5626 section 6: reg-id counts only beside an instance.
-        let reg_id = address
-            .param("reg-id")
+        let reg_id = asks
+            .reg_id
             .and_then(number)
             .filter(|_| !instance.is_empty())
             .unwrap_or(0);
@@ -156,7 +181,7 @@ impl Change<'_> {
             raw: address.uri,
             uri,
             expires,
-            q: address.param("q").map_or(1000, thousandths),
+            q: asks.q.map_or(1000, thousandths),
             instance,
             reg_id,
         })
@@ -256,6 +281,18 @@ fn thousandths(text: &[u8]) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_of_a_parameter_counts() {
+        let asks = Asks::of(b";Expires=60;x;+SIP.instance=\"<urn:uuid:1>\";q=0.5;expires=70;reg-id=2;Q=1;reg-ie=3;p=1");
+        assert_eq!(
+            (asks.expires, asks.instance),
+            (Some(&b"60"[..]), Some(&b"<urn:uuid:1>"[..]))
+        );
+        assert_eq!((asks.reg_id, asks.q), (Some(&b"2"[..]), Some(&b"0.5"[..])));
+        assert_eq!(Asks::of(b";q").q, Some(&b""[..]));
+        assert_eq!(Asks::of(b"").expires, None);
+    }
 
     #[test]
     fn qvalues() {

@@ -21,7 +21,7 @@ use shards::{Buf, Time, Wall, Written};
 use std::collections::VecDeque;
 use std::hash::RandomState;
 use std::net::SocketAddr;
-use table::Table;
+use table::{Place, Table};
 
 /// Who owns the server transactions of REGISTERs.
 pub const OWNER: User = User {
@@ -163,7 +163,8 @@ impl Registrar {
         aor: &[u8],
     ) {
         let mut record = turn.core.scratch.take();
-        let before = self.table.get(aor);
+        let place = self.table.find(aor);
+        let before = self.table.at(place);
         let room = (turn.core.site.plan.limits.registrations as usize / usize::from(turn.cx.shards.max(1))).max(1);
         let change = Change {
             site: &turn.core.site,
@@ -175,7 +176,7 @@ impl Registrar {
         match change.apply(before, &mut record) {
             Err(refusal) => refuse(turn, server, request, path, &refusal),
             Ok(changed) => {
-                let offset = changed.then(|| self.store(turn, aor, &record));
+                let offset = changed.then(|| self.store(turn, place, aor, &record));
                 let mut octets = turn.core.scratch.take();
                 answer(turn, &mut octets, request, path, &record);
                 match offset {
@@ -193,8 +194,8 @@ impl Registrar {
     }
 
     /// Changes memory and log; returns the log offset to wait for.
-    fn store(&mut self, turn: &mut Turn<'_, '_>, aor: &[u8], record: &[u8]) -> u64 {
-        self.table.set(aor, record);
+    fn store(&mut self, turn: &mut Turn<'_, '_>, place: Place, aor: &[u8], record: &[u8]) -> u64 {
+        self.table.put(place, aor, record);
         let mut stored = turn.core.scratch.take();
         let (now, wall) = (turn.cx.now.seconds(), turn.cx.wall.seconds());
         record::convert_expiry(&mut stored, record, |expires| {

@@ -40,6 +40,8 @@ pub const AGENT_MOST: usize = 40;
 
 /// Fixed part: total length, expires, cseq, reg-id, q, flags, five lengths, path.
 const FIXED: usize = 2 + 4 + 4 + 4 + 2 + 1 + 2 * 4 + 1 + PATH;
+/// Where the expiry is in it.
+const EXPIRES: usize = 2;
 
 /// Appends a binding. One that is longer than a record can say is not taken; returns whether it was.
 #[must_use]
@@ -48,19 +50,19 @@ pub fn push(out: &mut Vec<u8>, contact: &Contact<'_>) -> bool {
     let texts = [contact.uri, contact.call_id, contact.instance, contact.route];
     let total = FIXED + texts.iter().map(|text| text.len()).sum::<usize>() + agent.len();
     let Ok(total) = u16::try_from(total) else { return false };
-    out.extend_from_slice(&total.to_le_bytes());
-    for number in [contact.expires, contact.cseq, contact.reg_id] {
-        out.extend_from_slice(&number.to_le_bytes());
+    let mut fixed = [0u8; FIXED];
+    fixed[0..2].copy_from_slice(&total.to_le_bytes());
+    fixed[EXPIRES..EXPIRES + 4].copy_from_slice(&contact.expires.to_le_bytes());
+    fixed[6..10].copy_from_slice(&contact.cseq.to_le_bytes());
+    fixed[10..14].copy_from_slice(&contact.reg_id.to_le_bytes());
+    fixed[14..16].copy_from_slice(&contact.q.to_le_bytes());
+    fixed[16] = contact.flags;
+    for (length, text) in fixed[17..25].as_chunks_mut::<2>().0.iter_mut().zip(texts) {
+        *length = (text.len() as u16).to_le_bytes();
     }
-    out.extend_from_slice(&contact.q.to_le_bytes());
-    out.push(contact.flags);
-    for text in texts {
-        out.extend_from_slice(&(text.len() as u16).to_le_bytes());
-    }
-    out.push(agent.len() as u8);
-    let mut path = [0u8; PATH];
-    write_path(&mut path, &contact.path);
-    out.extend_from_slice(&path);
+    fixed[25] = agent.len() as u8;
+    write_path(&mut fixed[26..], &contact.path);
+    out.extend_from_slice(&fixed);
     for text in texts {
         out.extend_from_slice(text);
     }
@@ -69,12 +71,24 @@ pub fn push(out: &mut Vec<u8>, contact: &Contact<'_>) -> bool {
 }
 
 /// The bindings of a record. Ends early at anything that [`push`] did not write.
-pub fn contacts(mut octets: &[u8]) -> impl Iterator<Item = Contact<'_>> {
+pub fn contacts(octets: &[u8]) -> impl Iterator<Item = Contact<'_>> {
+    bindings(octets).map_while(read)
+}
+
+/// How many bindings a record of [`push`] has.
+#[must_use]
+pub fn count(octets: &[u8]) -> usize {
+    bindings(octets).count()
+}
+
+/// The octets of each binding.
+fn bindings(mut octets: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let total = usize::from(u16::from_le_bytes(*octets.first_chunk::<2>()?));
-        let (one, rest) = octets.split_at_checked(total)?;
+        // Shorter ones would not be told from the end, nor lead there.
+        let (one, rest) = octets.split_at_checked(total).filter(|_| total >= FIXED)?;
         octets = rest;
-        read(one)
+        Some(one)
     })
 }
 
@@ -94,7 +108,7 @@ fn read(one: &[u8]) -> Option<Contact<'_>> {
         route: text(usize::from(short(23)))?,
         agent: text(usize::from(fixed[25]))?,
         path: read_path(&fixed[26..])?,
-        expires: long(2),
+        expires: long(EXPIRES),
         cseq: long(6),
         reg_id: long(10),
         q: short(14),
@@ -105,10 +119,16 @@ fn read(one: &[u8]) -> Option<Contact<'_>> {
 /// Copies a record with every expiry moved by `convert`; bindings for which it gives `None` are
 /// left out.
 pub fn convert_expiry(out: &mut Vec<u8>, record: &[u8], convert: impl Fn(u32) -> Option<u32>) {
-    for contact in contacts(record) {
-        if let Some(expires) = convert(contact.expires) {
-            let fits = push(out, &Contact { expires, ..contact });
-            debug_assert!(fits, "a copy is as long as its original");
+    for one in bindings(record) {
+        let Some((head, rest)) = one.split_first_chunk::<{ EXPIRES + 4 }>() else {
+            return;
+        };
+        let (total, expires) = head.split_at(EXPIRES);
+        let old = expires.first_chunk().map_or(0, |octets| u32::from_le_bytes(*octets));
+        if let Some(new) = convert(old) {
+            out.extend_from_slice(total);
+            out.extend_from_slice(&new.to_le_bytes());
+            out.extend_from_slice(rest);
         }
     }
 }
@@ -148,7 +168,12 @@ pub(crate) mod tests {
         assert_eq!(read, [sample(b"sip:a@h"), sample(b"sip:bb@h;x=y")]);
         let mut moved = Vec::new();
         convert_expiry(&mut moved, &record, |expires| Some(expires + 1));
-        assert!(contacts(&moved).all(|contact| contact.expires == 3601));
+        let read: Vec<_> = contacts(&moved).map(|contact| (contact.uri, contact.expires)).collect();
+        assert_eq!(read, [(&b"sip:a@h"[..], 3601), (b"sip:bb@h;x=y", 3601)]);
+        assert_eq!(count(&moved), 2);
+        moved.clear();
+        convert_expiry(&mut moved, &record, |_| None);
+        assert!(moved.is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::record;
 use hashbrown::HashTable;
 use shards::Buf;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// AOR to record.
 #[derive(Debug)]
@@ -23,6 +23,13 @@ pub struct Table {
 /// `[key length u16][key][record]`; no memory when the place is free.
 #[derive(Debug, Default)]
 struct Entry(Buf);
+
+/// Where an AOR is in the table, or that it is not there; good until the table changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    hash: u64,
+    at: Option<u32>,
+}
 
 impl Entry {
     fn split(&self) -> (&[u8], &[u8]) {
@@ -48,36 +55,50 @@ impl Table {
         }
     }
 
-    fn find(&self, aor: &[u8]) -> Option<u32> {
-        let hash = self.hasher.hash_one(aor);
-        self.index
-            .find(hash, |&at| {
-                self.entries
-                    .get(at as usize)
-                    .is_some_and(|entry| entry.split().0 == aor)
-            })
-            .copied()
+    /// Where an AOR is or would be.
+    #[must_use]
+    pub fn find(&self, aor: &[u8]) -> Place {
+        let hash = hash(&self.hasher, aor);
+        let is_it = |&at: &u32| {
+            let entry = self.entries.get(at as usize);
+            entry.is_some_and(|entry| entry.split().0 == aor)
+        };
+        Place {
+            hash,
+            at: self.index.find(hash, is_it).copied(),
+        }
+    }
+
+    /// The record at a place; empty when there is none.
+    #[must_use]
+    pub fn at(&self, place: Place) -> &[u8] {
+        place
+            .at
+            .and_then(|at| self.entries.get(at as usize))
+            .map_or(&[], |entry| entry.split().1)
     }
 
     /// The record of an AOR; empty when it has none.
     #[must_use]
     pub fn get(&self, aor: &[u8]) -> &[u8] {
-        self.find(aor)
-            .and_then(|at| self.entries.get(at as usize))
-            .map_or(&[], |entry| entry.split().1)
+        self.at(self.find(aor))
     }
 
     /// Puts an AOR's record in place of what was there; an empty record removes it.
     pub fn set(&mut self, aor: &[u8], record: &[u8]) {
+        self.put(self.find(aor), aor, record);
+    }
+
+    /// [`Table::set`] at the place that [`Table::find`] gave for this AOR; the table must not have
+    /// changed since.
+    pub fn put(&mut self, place: Place, aor: &[u8], record: &[u8]) {
+        debug_assert_eq!(place, self.find(aor), "the table has changed");
         let Ok(key_len) = u16::try_from(aor.len()) else { return };
-        let found = self.find(aor);
-        let before = found
-            .and_then(|at| self.entries.get(at as usize))
-            .map_or(0, |entry| record::contacts(entry.split().1).count());
-        self.bindings = self.bindings - before + record::contacts(record).count();
+        let found = place.at;
+        self.bindings = self.bindings - record::count(self.at(place)) + record::count(record);
         if record.is_empty() {
             if let Some(at) = found {
-                self.remove(at);
+                self.remove(place.hash, at);
             }
             return;
         }
@@ -97,19 +118,14 @@ impl Table {
                 index, entries, hasher, ..
             } = self;
             let rehash = |&at: &u32| {
-                entries
-                    .get(at as usize)
-                    .map_or(0, |entry| hasher.hash_one(entry.split().0))
+                let entry = entries.get(at as usize);
+                entry.map_or(0, |entry| hash(hasher, entry.split().0))
             };
-            index.insert_unique(hasher.hash_one(aor), at, rehash);
+            index.insert_unique(place.hash, at, rehash);
         }
     }
 
-    fn remove(&mut self, at: u32) {
-        let Some(entry) = self.entries.get(at as usize) else {
-            return;
-        };
-        let hash = self.hasher.hash_one(entry.split().0);
+    fn remove(&mut self, hash: u64, at: u32) {
         if let Ok(occupied) = self.index.find_entry(hash, |&other| other == at) {
             occupied.remove();
             self.free.push(at);
@@ -150,6 +166,13 @@ impl Table {
             }
         }
     }
+}
+
+/// Of the octets alone: no length, since nothing comes after them.
+fn hash(hasher: &RandomState, aor: &[u8]) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(aor);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -13,9 +13,11 @@ pub struct HexDigest {
 }
 
 /// H(user ":" realm ":" password): as good as the password for its realm, so it is not printed.
+/// Sites keep one for each user, realm and algorithm, hence the octets and not their text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Ha1 {
-    hex: HexDigest,
+    algorithm: DigestAlgorithm,
+    octets: [u8; 32],
 }
 
 impl HexDigest {
@@ -34,8 +36,8 @@ impl HexDigest {
     fn of(hash: &[u8]) -> HexDigest {
         debug_assert!(hash.len() <= 32, "no algorithm here is longer");
         let mut digits = [0u8; 64];
-        for (pair, octet) in digits.chunks_exact_mut(2).zip(hash) {
-            pair.copy_from_slice(&hex_pair(*octet));
+        for (pair, octet) in digits.as_chunks_mut::<2>().0.iter_mut().zip(hash) {
+            *pair = hex_pair(*octet);
         }
         HexDigest {
             digits,
@@ -54,35 +56,33 @@ impl Ha1 {
     /// From a password.
     #[must_use]
     pub fn new(alg: DigestAlgorithm, user: &[u8], realm: &[u8], password: &[u8]) -> Ha1 {
-        Ha1 {
-            hex: hash(alg, &[user, realm, password]),
+        let parts = [user, realm, password];
+        let mut octets = [0u8; 32];
+        let mut keep = |hash: &[u8]| octets.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
+        match alg {
+            DigestAlgorithm::Sha256 => keep(&joined(Sha256::new(), &parts)),
+            DigestAlgorithm::Md5 => keep(&joined(Md5::new(), &parts)),
         }
+        Ha1 { algorithm: alg, octets }
     }
 
     /// From stored digits; `None` when they are not as many as the algorithm gives.
     #[must_use]
     pub fn from_hex(alg: DigestAlgorithm, digits: &[u8]) -> Option<Ha1> {
-        let length = match alg {
-            DigestAlgorithm::Sha256 => 64,
-            DigestAlgorithm::Md5 => 32,
-        };
-        if digits.len() != length || !digits.iter().all(|&octet| hex_digit(octet).is_some()) {
+        if digits.len() != 2 * octets_of(alg) {
             return None;
         }
-        let mut hex = HexDigest {
-            digits: [0; 64],
-            length: length as u8,
-        };
-        for (to, from) in hex.digits.iter_mut().zip(digits) {
-            *to = from.to_ascii_lowercase();
+        let mut octets = [0u8; 32];
+        for (octet, pair) in octets.iter_mut().zip(digits.as_chunks::<2>().0) {
+            *octet = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
         }
-        Some(Ha1 { hex })
+        Some(Ha1 { algorithm: alg, octets })
     }
 
     /// The digits.
     #[must_use]
-    pub const fn hex(&self) -> &HexDigest {
-        &self.hex
+    pub fn hex(&self) -> HexDigest {
+        HexDigest::of(self.octets.get(..octets_of(self.algorithm)).unwrap_or(&[]))
     }
 }
 
@@ -92,12 +92,18 @@ impl std::fmt::Debug for Ha1 {
     }
 }
 
+/// H(method ":" digest-uri) for [`response`].
+#[must_use]
+pub fn ha2(alg: DigestAlgorithm, method: &[u8], uri: &[u8]) -> HexDigest {
+    hash(alg, &[method, uri])
+}
+
 /// The response that the credentials should carry: with `qop`
 /// H(HA1:nonce:nc:cnonce:qop:HA2), without it (RFC 2617 section 3.2.2.1) H(HA1:nonce:HA2).
 #[must_use]
-pub fn response(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, method: &[u8]) -> HexDigest {
-    let ha2 = hash(alg, &[method, credentials.uri]);
-    let ha1 = ha1.hex.as_bytes();
+pub fn response(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, ha2: &HexDigest) -> HexDigest {
+    let ha1 = ha1.hex();
+    let ha1 = ha1.as_bytes();
     if credentials.qop.is_empty() {
         return hash(alg, &[ha1, credentials.nonce, ha2.as_bytes()]);
     }
@@ -115,8 +121,8 @@ pub fn response(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, 
 /// the answer. For an unknown user, call it with any `ha1` and take the answer as false, so
 /// that the time does not tell either.
 #[must_use]
-pub fn verify(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, method: &[u8]) -> bool {
-    let expected = response(alg, ha1, credentials, method);
+pub fn verify(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, ha2: &HexDigest) -> bool {
+    let expected = response(alg, ha1, credentials, ha2);
     let expected = expected.as_bytes();
     if expected.len() != credentials.response.len() {
         return false;
@@ -129,26 +135,44 @@ pub fn verify(alg: DigestAlgorithm, ha1: &Ha1, credentials: &Credentials<'_>, me
 /// The hash of the parts with colons between them.
 fn hash(alg: DigestAlgorithm, parts: &[&[u8]]) -> HexDigest {
     match alg {
-        DigestAlgorithm::Sha256 => hash_with(Sha256::new(), parts),
-        DigestAlgorithm::Md5 => hash_with(Md5::new(), parts),
+        DigestAlgorithm::Sha256 => HexDigest::of(&joined(Sha256::new(), parts)),
+        DigestAlgorithm::Md5 => HexDigest::of(&joined(Md5::new(), parts)),
     }
 }
 
-fn hash_with<D: md5::Digest>(mut hasher: D, parts: &[&[u8]]) -> HexDigest {
+fn joined<D: md5::Digest>(mut hasher: D, parts: &[&[u8]]) -> md5::digest::Output<D> {
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
             hasher.update(b":");
         }
         hasher.update(part);
     }
-    HexDigest::of(&hasher.finalize())
+    hasher.finalize()
+}
+
+/// How long a hash is.
+const fn octets_of(alg: DigestAlgorithm) -> usize {
+    match alg {
+        DigestAlgorithm::Sha256 => 32,
+        DigestAlgorithm::Md5 => 16,
+    }
 }
 
 /// Two hexadecimal digits.
-pub(super) const fn hex_pair(octet: u8) -> [u8; 2] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    [DIGITS[(octet >> 4) as usize], DIGITS[(octet & 15) as usize]]
+pub(crate) const fn hex_pair(octet: u8) -> [u8; 2] {
+    HEX_PAIRS[octet as usize]
 }
+
+const HEX_PAIRS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut octet = 0;
+    while octet < pairs.len() {
+        pairs[octet] = [digits[octet >> 4], digits[octet & 15]];
+        octet += 1;
+    }
+    pairs
+};
 
 #[cfg(test)]
 mod tests {
@@ -186,18 +210,12 @@ mod tests {
             let credentials = Credentials::parse(header.as_bytes()).expect("credentials");
             assert_eq!(credentials.algorithm, alg);
             let ha1 = Ha1::new(alg, b"Mufasa", credentials.realm, password.as_bytes());
-            assert_eq!(
-                response(alg, &ha1, &credentials, b"GET").as_bytes(),
-                credentials.response
-            );
-            assert!(verify(alg, &ha1, &credentials, b"GET"));
-            assert!(!verify(alg, &ha1, &credentials, b"get"));
-            assert!(!verify(
-                alg,
-                &Ha1::new(alg, b"Mufasa", credentials.realm, b"x"),
-                &credentials,
-                b"GET"
-            ));
+            let get = ha2(alg, b"GET", credentials.uri);
+            assert_eq!(response(alg, &ha1, &credentials, &get).as_bytes(), credentials.response);
+            assert!(verify(alg, &ha1, &credentials, &get));
+            assert!(!verify(alg, &ha1, &credentials, &ha2(alg, b"get", credentials.uri)));
+            let wrong = Ha1::new(alg, b"Mufasa", credentials.realm, b"x");
+            assert!(!verify(alg, &wrong, &credentials, &get));
             assert_eq!(Ha1::from_hex(alg, ha1.hex().as_bytes()), Some(ha1));
         }
     }
@@ -209,11 +227,12 @@ mod tests {
         let credentials = Credentials::parse(text.as_bytes()).expect("credentials");
         let ha1 = Ha1::new(DigestAlgorithm::Md5, b"alice", b"r", b"secret");
         assert_eq!(ha1.hex().as_str(), "5a2a1586d5189f527d03bc41fbde1937");
+        let ha2 = ha2(DigestAlgorithm::Md5, b"REGISTER", credentials.uri);
         assert_eq!(
-            response(DigestAlgorithm::Md5, &ha1, &credentials, b"REGISTER").as_str(),
+            response(DigestAlgorithm::Md5, &ha1, &credentials, &ha2).as_str(),
             "0eec2f213a91df4590063e6c2e1ca791"
         );
-        assert!(!verify(DigestAlgorithm::Md5, &ha1, &credentials, b"REGISTER"));
+        assert!(!verify(DigestAlgorithm::Md5, &ha1, &credentials, &ha2));
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! The Authorization and Proxy-Authorization headers: RFC 7616 section 3.4.
 
 use super::DigestAlgorithm;
-use crate::protocol::sip::list::Values;
-use crate::protocol::sip::text::{hex_digit, is_lws, is_token, take_while, trim, trim_start};
+use crate::protocol::sip::text::{hex_digit, is_lws, is_token, take_while, trim_start};
 
 /// What a peer sent to prove who it is. Quoted values come without their quotes and with their
 /// backslashes, as they enter the hash (RFC 7616 section 3.4.1, `unq`).
@@ -65,9 +64,10 @@ impl<'a> Credentials<'a> {
             return Err(DigestError::Scheme);
         }
         let mut found = Found::default();
-        for entry in Values::new(rest) {
-            let (name, value) = entry_of(entry)?;
+        let mut rest = rest;
+        while let Some((name, value, after)) = next_entry(rest)? {
             found.put(name, value)?;
+            rest = after;
         }
         found.into_credentials()
     }
@@ -115,28 +115,25 @@ struct Found<'a> {
 
 impl<'a> Found<'a> {
     fn put(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), DigestError> {
-        let places = [
-            (&b"username"[..], &mut self.username),
-            (b"realm", &mut self.realm),
-            (b"nonce", &mut self.nonce),
-            (b"uri", &mut self.uri),
-            (b"response", &mut self.response),
-            (b"algorithm", &mut self.algorithm),
-            (b"cnonce", &mut self.cnonce),
-            (b"nc", &mut self.nc),
-            (b"qop", &mut self.qop),
-            (b"opaque", &mut self.opaque),
-        ];
-        for (known, place) in places {
-            if name.eq_ignore_ascii_case(known) {
-                return if place.replace(value).is_some() {
-                    Err(DigestError::Duplicate)
-                } else {
-                    Ok(())
-                };
-            }
+        // By length first: each known name is compared with one or two others at most.
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        let place = match name.len() {
+            2 if is(b"nc") => &mut self.nc,
+            3 if is(b"uri") => &mut self.uri,
+            3 if is(b"qop") => &mut self.qop,
+            5 if is(b"nonce") => &mut self.nonce,
+            5 if is(b"realm") => &mut self.realm,
+            6 if is(b"cnonce") => &mut self.cnonce,
+            6 if is(b"opaque") => &mut self.opaque,
+            8 if is(b"username") => &mut self.username,
+            8 if is(b"response") => &mut self.response,
+            9 if is(b"algorithm") => &mut self.algorithm,
+            _ => return Ok(()), // auth-param: anything else is allowed and means nothing
+        };
+        if place.replace(value).is_some() {
+            return Err(DigestError::Duplicate);
         }
-        Ok(()) // auth-param: anything else is allowed and means nothing
+        Ok(())
     }
 
     fn into_credentials(self) -> Result<Credentials<'a>, DigestError> {
@@ -162,7 +159,9 @@ impl<'a> Found<'a> {
             DigestAlgorithm::Sha256 => 64,
             DigestAlgorithm::Md5 => 32,
         };
-        if response.len() != length || !response.iter().all(u8::is_ascii_hexdigit) {
+        // Without a branch for each digit: nearly all are right.
+        let all_hex = response.iter().fold(true, |all, octet| all & octet.is_ascii_hexdigit());
+        if response.len() != length || !all_hex {
             return Err(DigestError::Response);
         }
         Ok(Credentials {
@@ -181,38 +180,72 @@ impl<'a> Found<'a> {
     }
 }
 
-/// `name=value` or `name="value"`.
-fn entry_of(entry: &[u8]) -> Result<(&[u8], &[u8]), DigestError> {
-    let (name, rest) = take_while(entry, is_token);
-    let value = trim(trim_start(rest).strip_prefix(b"=").ok_or(DigestError::Grammar)?);
+/// Name, value and what comes after them.
+type Entry<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// The next `name=value` or `name="value"` in one walk; `None` at the end. Empty entries between
+/// commas are stepped over.
+fn next_entry(line: &[u8]) -> Result<Option<Entry<'_>>, DigestError> {
+    let mut line = line;
+    while let [b',' | b' ' | b'\t' | b'\r' | b'\n', after @ ..] = line {
+        line = after;
+    }
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let mut length = 0;
+    while line.get(length).is_some_and(|&octet| is_token(octet)) {
+        length += 1;
+    }
+    let (name, rest) = line.split_at_checked(length).unwrap_or((line, &[]));
+    let rest = trim_start(rest).strip_prefix(b"=").ok_or(DigestError::Grammar)?;
     if name.is_empty() {
         return Err(DigestError::Grammar);
     }
-    match value {
-        [b'"', inner @ .., b'"'] if is_quoted_text(inner) => Ok((name, inner)),
-        [] => Ok((name, value)),
-        // Some phones leave the quotes off the URI.
-        _ if value
-            .iter()
-            .all(|&octet| octet > b' ' && octet != b'"' && octet != 0x7f) =>
-        {
-            Ok((name, value))
-        }
+    let rest = trim_start(rest);
+    let (value, rest) = match rest.strip_prefix(b"\"") {
+        Some(inner) => quoted(inner)?,
+        None => bare(rest)?,
+    };
+    match trim_start(rest) {
+        [] => Ok(Some((name, value, &[]))),
+        [b',', after @ ..] => Ok(Some((name, value, after))),
         _ => Err(DigestError::Grammar),
     }
 }
 
-fn is_quoted_text(inner: &[u8]) -> bool {
-    let mut escaped = false;
-    for &octet in inner {
-        match octet {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return false,
-            _ => {}
+/// The text up to the closing quote, and what follows the quote.
+fn quoted(inner: &[u8]) -> Result<(&[u8], &[u8]), DigestError> {
+    let mut from = 0;
+    loop {
+        let rest = inner.get(from..).unwrap_or(&[]);
+        let at = from + memchr::memchr2(b'"', b'\\', rest).ok_or(DigestError::Grammar)?;
+        let (text, end) = inner.split_at(at);
+        if let [b'"', after @ ..] = end {
+            return Ok((text, after));
         }
+        from = at + 2; // a backslash and what it escapes
     }
-    !escaped
+}
+
+/// A value without quotes: a token, empty, or a URI of a phone that leaves the quotes off. As in
+/// every list, a comma between angle brackets does not end it.
+fn bare(text: &[u8]) -> Result<(&[u8], &[u8]), DigestError> {
+    let mut angle = false;
+    let end = text.iter().position(|&octet| {
+        match octet {
+            b'<' => angle = true,
+            b'>' => angle = false,
+            b',' => return !angle,
+            _ => return octet <= b' ' || matches!(octet, b'"' | 0x7f),
+        }
+        false
+    });
+    let (value, rest) = text.split_at(end.unwrap_or(text.len()));
+    if angle && !trim_start(rest).is_empty() {
+        return Err(DigestError::Grammar); // white space or a quote in the brackets
+    }
+    Ok((value, rest))
 }
 
 fn nonce_count(text: &[u8]) -> Result<u32, DigestError> {
@@ -227,6 +260,9 @@ fn nonce_count(text: &[u8]) -> Result<u32, DigestError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::sip::list::Values;
+    use crate::protocol::sip::text::trim;
+    use proptest::prelude::*;
 
     const GOOD: &str = "Digest username=\"alice\", realm=\"r\", nonce=\"n\", uri=\"sip:r\", \
                         response=\"0123456789abcdef0123456789ABCDEF\", cnonce=\"c\", nc=0000000a, qop=auth, algorithm=md5";
@@ -305,6 +341,54 @@ mod tests {
             "Digest a=\"\\",
         ] {
             assert!(Credentials::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    type Read<'a> = Result<Vec<(&'a [u8], &'a [u8])>, DigestError>;
+
+    /// The grammar told in two steps, split and then read, as every other list is.
+    fn in_two_steps(line: &[u8]) -> Read<'_> {
+        let read = |entry| {
+            let (name, rest) = take_while(entry, is_token);
+            let value = trim(trim_start(rest).strip_prefix(b"=").ok_or(DigestError::Grammar)?);
+            let plain = |octet: &u8| *octet > b' ' && *octet != b'"' && *octet != 0x7f;
+            match value {
+                _ if name.is_empty() => Err(DigestError::Grammar),
+                [b'"', inner @ .., b'"'] if is_quoted_text(inner) => Ok((name, inner)),
+                _ if value.iter().all(plain) => Ok((name, value)),
+                _ => Err(DigestError::Grammar),
+            }
+        };
+        Values::new(line).map(read).collect()
+    }
+
+    fn is_quoted_text(inner: &[u8]) -> bool {
+        let mut escaped = false;
+        for &octet in inner {
+            match octet {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => return false,
+                _ => {}
+            }
+        }
+        !escaped
+    }
+
+    fn in_one_walk(mut line: &[u8]) -> Read<'_> {
+        let mut entries = Vec::new();
+        while let Some((name, value, after)) = next_entry(line)? {
+            entries.push((name, value));
+            line = after;
+        }
+        Ok(entries)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn one_walk_reads_what_two_steps_read(line in "([ab=,\"<> \\\\\t]|a=|=\"|\",|\\x7f|\r\n ){0,24}") {
+            prop_assert_eq!(in_one_walk(line.as_bytes()), in_two_steps(line.as_bytes()));
         }
     }
 }

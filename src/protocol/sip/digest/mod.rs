@@ -6,19 +6,23 @@ mod nonce;
 mod siphash;
 
 pub use crate::config::plan::DigestAlgorithm;
-pub use compute::{Ha1, HexDigest, response, verify};
+pub(crate) use compute::hex_pair;
+pub use compute::{Ha1, HexDigest, ha2, response, verify};
 pub use credentials::{Credentials, DigestError};
 pub use nonce::{NonceVerdict, Nonces};
 
 /// Appends the value of a WWW-Authenticate or Proxy-Authenticate header.
 pub fn challenge(out: &mut Vec<u8>, realm: &[u8], nonce: &[u8], alg: DigestAlgorithm, stale: bool) {
     out.extend_from_slice(b"Digest realm=\"");
-    for &octet in realm {
-        if matches!(octet, b'"' | b'\\') {
-            out.push(b'\\');
-        }
-        out.push(octet);
+    let mut rest = realm;
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        let (plain, special) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        out.push(b'\\');
+        out.extend(special.first());
+        rest = special.get(1..).unwrap_or(&[]);
     }
+    out.extend_from_slice(rest);
     out.extend_from_slice(b"\", nonce=\"");
     out.extend_from_slice(nonce);
     out.extend_from_slice(b"\", algorithm=");

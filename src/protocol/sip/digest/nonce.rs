@@ -86,9 +86,8 @@ impl Nonces {
         self.serial += 1;
         let body = encode(now, self.shard, self.serial);
         let mac = siphash128(&self.key, &body);
-        for octet in body.iter().chain(&mac) {
-            out.extend_from_slice(&hex_pair(*octet));
-        }
+        out.extend_from_slice(&hex::<{ 2 * BODY }>(&body));
+        out.extend_from_slice(&hex::<32>(&mac));
     }
 
     /// Judges a nonce and, when it is `Fresh`, takes the count `nc` for used: a second call with
@@ -134,16 +133,23 @@ impl Nonces {
 
     /// The fields of a nonce whose MAC is right.
     fn decode(&self, nonce: &[u8]) -> Option<(u64, ShardId, u64)> {
-        let mut octets = [0u8; BODY + 16];
-        if nonce.len() != Self::TEXT_LENGTH {
+        let (text, mac) = nonce
+            .split_at_checked(2 * BODY)
+            .filter(|_| nonce.len() == Self::TEXT_LENGTH)?;
+        let mut body = [0u8; BODY];
+        let mut seen = 0;
+        for (octet, pair) in body.iter_mut().zip(text.as_chunks::<2>().0) {
+            let (high, low) = (HEX[usize::from(pair[0])], HEX[usize::from(pair[1])]);
+            seen |= high | low;
+            *octet = high << 4 | low;
+        }
+        if seen > 15 {
             return None;
         }
-        for (octet, pair) in octets.iter_mut().zip(nonce.as_chunks::<2>().0) {
-            *octet = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
-        }
-        let (body, mac) = octets.split_at(BODY);
-        let expected = siphash128(&self.key, body);
-        let differences = expected.iter().zip(mac).fold(0u8, |sum, (a, b)| sum | (a ^ b));
+        // The MAC is compared as text, in either case.
+        let expected = hex::<32>(&siphash128(&self.key, &body));
+        let both = expected.iter().zip(mac);
+        let differences = both.fold(0, |sum, (a, b)| sum | (a ^ b.to_ascii_lowercase()));
         if std::hint::black_box(differences) != 0 {
             return None;
         }
@@ -202,17 +208,34 @@ impl Set {
 /// back-end's epoch.
 fn encode(now: Time, shard: ShardId, serial: u64) -> [u8; BODY] {
     let mut body = [0u8; BODY];
-    let seconds = (now.seconds() as u32).to_be_bytes();
-    let fields = seconds
-        .into_iter()
-        .chain(shard.to_be_bytes())
-        .chain(serial.to_be_bytes());
-    for (to, from) in body.iter_mut().zip(fields) {
-        *to = from;
-    }
+    body[0..4].copy_from_slice(&(now.seconds() as u32).to_be_bytes());
+    body[4..6].copy_from_slice(&shard.to_be_bytes());
+    body[6..14].copy_from_slice(&serial.to_be_bytes());
     body
 }
 
+/// Hexadecimal digits, two for each octet.
+fn hex<const DIGITS: usize>(octets: &[u8]) -> [u8; DIGITS] {
+    debug_assert_eq!(octets.len() * 2, DIGITS);
+    let mut digits = [0u8; DIGITS];
+    for (pair, octet) in digits.as_chunks_mut::<2>().0.iter_mut().zip(octets) {
+        *pair = hex_pair(*octet);
+    }
+    digits
+}
+
+/// The value of each hexadecimal digit; of anything else a number that no digit has.
+const HEX: [u8; 256] = {
+    let mut table = [0xff; 256];
+    let mut octet = 0;
+    while octet < table.len() {
+        if let Some(value) = hex_digit(octet as u8) {
+            table[octet] = value;
+        }
+        octet += 1;
+    }
+    table
+};
 const WAYS: usize = 4;
 /// Octets before the MAC.
 const BODY: usize = 14;
@@ -292,13 +315,14 @@ mod tests {
             forged[index] = if forged[index] == b'0' { b'1' } else { b'0' };
             assert_eq!(ours.check(NOW, &forged, Some(1)), NonceVerdict::Forged, "{index}");
         }
-        for bad in [&b""[..], b"x", &nonce[1..], &[b'g'; Nonces::TEXT_LENGTH]] {
+        let longer = [&nonce[..], b"0"].concat();
+        for bad in [&b""[..], b"x", &nonce[1..], &longer, &[b'g'; Nonces::TEXT_LENGTH]] {
             assert_eq!(ours.check(NOW, bad, Some(1)), NonceVerdict::Forged);
         }
         assert_eq!(
-            ours.check(NOW, &nonce, Some(1)),
+            ours.check(NOW, &nonce.to_ascii_uppercase(), Some(1)),
             NonceVerdict::Fresh,
-            "none of this used it up"
+            "none of this used it up, and digits are digits in either case"
         );
     }
 
