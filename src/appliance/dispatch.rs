@@ -22,11 +22,11 @@ impl Appliance {
         let Ok(uri) = Uri::parse(request.uri()) else {
             return self.refuse(cx, back, request, 400, &[]);
         };
-        if let Some(unsupported) = self.unsupported(request) {
+        if let Some(unsupported) = self.unsupported(request, &uri) {
             return self.refuse(cx, back, request, 420, &[("Unsupported", unsupported)]);
         }
         if request.method() == Method::Register {
-            return self.register(cx, path, back, request);
+            return self.register(cx, path, back, request, &uri);
         }
         if request.to_tag().is_some() {
             return self.within(cx, path, back, request, &uri);
@@ -380,13 +380,16 @@ impl Appliance {
 
     /// An option tag in Require or Proxy-Require that we do not know (RFC 3261 sections 8.2.2.3 and
     /// 16.3 step 5). Require is the far end's affair when we only pass the request on.
-    fn unsupported<'m>(&self, request: &Message<'m>) -> Option<&'m [u8]> {
+    fn unsupported<'m>(&self, request: &Message<'m>, uri: &Uri<'_>) -> Option<&'m [u8]> {
         let unknown = |value: &&[u8]| !OPTIONS_KNOWN.iter().any(|known| value.eq_ignore_ascii_case(known));
         if let Some(value) = request.values(Name::ProxyRequire).find(|value| unknown(value)) {
             return Some(value);
         }
-        let for_us = matches!(request.method(), Method::Register | Method::Options)
-            && Uri::parse(request.uri()).is_ok_and(|uri| uri.user.is_empty() || request.method() == Method::Register);
+        let for_us = match request.method() {
+            Method::Register => true,
+            Method::Options => uri.user.is_empty(),
+            _ => false,
+        };
         if for_us {
             request.values(Name::Require).find(|value| unknown(value))
         } else {

@@ -11,14 +11,21 @@ use shards::Cx;
 
 impl Appliance {
     /// RFC 3261 section 10.3 steps 1 to 5.
-    pub(super) fn register(&mut self, cx: &mut Cx<'_, Mesh>, path: &Path, back: &Path, request: &Message<'_>) {
-        let (Ok(to), Ok(uri)) = (Uri::parse(request.to().uri), Uri::parse(request.uri())) else {
+    pub(super) fn register(
+        &mut self,
+        cx: &mut Cx<'_, Mesh>,
+        path: &Path,
+        back: &Path,
+        request: &Message<'_>,
+        uri: &Uri<'_>,
+    ) {
+        let Ok(to) = Uri::parse(request.to().uri) else {
             return self.refuse(cx, back, request, 400, &[]);
         };
         if !matches!(to.scheme, Scheme::Sip | Scheme::Sips) || to.user.is_empty() {
             return self.refuse(cx, back, request, 400, &[]);
         }
-        if !self.core.site.is_ours(&uri) {
+        if !self.core.site.is_ours(uri) {
             return self.refuse(cx, back, request, 403, &[]);
         }
         if self.core.draining {

@@ -20,6 +20,8 @@ pub struct ListenerText {
     pub address: SocketAddr,
     /// `host:port` as Via, Contact and Record-Route show it.
     pub hostport: Vec<u8>,
+    /// The address in `hostport`, unless it is a name, and the port.
+    shown: (Option<IpAddr>, u16),
     /// `SIP/2.0/UDP host:port`.
     pub via: Vec<u8>,
     /// The URI parameter that names the transport, empty for UDP.
@@ -42,6 +44,20 @@ pub struct Site {
     realm: Vec<u8>,
 }
 
+impl ListenerText {
+    fn shown_host(&self) -> &[u8] {
+        let end = self.hostport.iter().rposition(|&octet| octet == b':');
+        self.hostport.get(..end.unwrap_or(self.hostport.len())).unwrap_or(&[])
+    }
+}
+
+/// The address and the port of what a listener shows.
+fn shown(hostport: &str, port: u16) -> (Option<IpAddr>, u16) {
+    let text = format!("sip:{hostport}");
+    let uri = Uri::parse(text.as_bytes());
+    uri.map_or((None, port), |uri| (uri.host_ip(), uri.port.unwrap_or(port)))
+}
+
 impl Site {
     /// Derives the tables. `bound` are the listeners' real addresses (a plan may say port 0).
     /// `hasher` has to be the same in all sites of a process: it decides who is whose home.
@@ -58,6 +74,7 @@ impl Site {
                 transport: listener.transport,
                 address,
                 via: format!("SIP/2.0/{} {hostport}", listener.transport.via()).into_bytes(),
+                shown: shown(&hostport, address.port()),
                 hostport: hostport.into_bytes(),
                 param: match listener.transport {
                     Transport::Udp => "",
@@ -159,16 +176,19 @@ impl Site {
         if self.is_domain(uri.host) {
             return uri.port.is_none() || self.listeners.iter().any(|listener| port_fits(listener.address));
         }
-        match uri.host_ip() {
-            Some(ip) => self.is_own_address(SocketAddr::new(ip, uri.port.unwrap_or(5060))),
-            None => self.listeners.iter().any(|listener| {
-                let text = &listener.hostport;
-                let host_len = text.iter().rposition(|&octet| octet == b':').unwrap_or(text.len());
-                text.get(..host_len)
-                    .is_some_and(|host| host.eq_ignore_ascii_case(uri.host))
-                    && port_fits(listener.address)
-            }),
+        if let Some(ip) = uri.host_ip()
+            && self.is_own_address(SocketAddr::new(ip, uri.port.unwrap_or(5060)))
+        {
+            return true;
         }
+        // What we show to others: a name, or another address behind static NAT.
+        self.listeners.iter().any(|listener| {
+            let same_host = match listener.shown.0 {
+                Some(ip) => uri.host_ip() == Some(ip),
+                None => listener.shown_host().eq_ignore_ascii_case(uri.host),
+            };
+            same_host && (uri.port.is_none_or(|port| port == listener.shown.1) || port_fits(listener.address))
+        })
     }
 
     /// Whether an address is one of our listeners: nothing may be sent there.
@@ -315,6 +335,36 @@ pub(crate) fn read_hex(text: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Behind static NAT phones send to what we advertise, in any spelling; with `:5070` it is
+    /// somebody else's.
+    #[test]
+    fn what_is_advertised_is_ours() {
+        for (advertised, ours, foreign) in [
+            ("192.0.2.1:5060", "sip:a@192.0.2.1", "sip:a@192.0.2.2"),
+            ("192.0.2.1:5080", "sip:a@192.0.2.1:5080", "sip:a@192.0.2.1:5070"),
+            (
+                "[2001:db8::1]:5060",
+                "sip:a@[2001:DB8:0::1]:5060",
+                "sip:a@[2001:db8::2]",
+            ),
+            ("Edge.example:5060", "sip:a@edge.EXAMPLE", "sip:a@edge.example:5070"),
+        ] {
+            let mut plan = crate::config::demonstration("nowhere".into(), Vec::new());
+            let address = SocketAddr::from(([10, 0, 0, 5], 5060));
+            plan.sip.listeners = vec![crate::config::plan::Listener {
+                transport: Transport::Udp,
+                address,
+                advertised: advertised.into(),
+                media: Vec::new(),
+            }];
+            let site = Site::new(plan, &[address], RandomState::new());
+            let is_ours = |text: &str| site.is_ours(&Uri::parse(text.as_bytes()).expect("a URI"));
+            assert!(is_ours(ours), "{ours}");
+            assert!(is_ours("sip:a@10.0.0.5"));
+            assert!(!is_ours(foreign), "{foreign}");
+        }
+    }
 
     #[test]
     fn a_minted_call_id_names_its_shard() {
