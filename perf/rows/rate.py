@@ -6,7 +6,7 @@ from rows import calls
 from rows.figures import Figures
 
 NAMES = ["rate"]
-STEPS = [1500, 2000, 2500, 3000, 3500, 4000, 4500, 5000, 5500, 6000, 7000, 8000, 9000]
+STEPS = [3000, 4000, 5000, 6000, 7000, 8000, 9000, 10000]
 QUICK = [2000, 3000, 4000, 5000]
 
 

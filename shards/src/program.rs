@@ -174,6 +174,11 @@ pub trait Host<M> {
     /// [`OpenError`] when the port cannot be had; try another one.
     fn open_media(&mut self, slot: Slot) -> Result<(), OpenError>;
 
+    /// From now on the slot's socket hears from `peer` alone, and packets to it need no route
+    /// look-up (`connect(2)`); `None` ends that, and so does [`Host::open_media`]. What other
+    /// sources send is then refused by the kernel, uncounted. A back-end may leave it undone.
+    fn point_media(&mut self, _slot: Slot, _peer: Option<SocketAddr>) {}
+
     /// Sends a message to a shard (also to oneself: it comes back in a later batch).
     /// # Errors
     /// Gives the message back when the queue is full: shed, count, answer 503.

@@ -32,6 +32,12 @@ impl RawAddress {
         len: 0,
     };
 
+    /// AF_UNSPEC: what a datagram socket is connected to in order to be connected no more.
+    pub(crate) const UNSPECIFIED: RawAddress = RawAddress {
+        octets: [0; Self::SIZE],
+        len: 16,
+    };
+
     pub(crate) fn new(address: SocketAddr) -> Self {
         let mut raw = Self::EMPTY;
         raw.octets[2..4].copy_from_slice(&address.port().to_be_bytes());

@@ -454,6 +454,9 @@ impl Program for Appliance {
     }
 
     fn batch_end(&mut self, cx: &mut Cx<'_, Mesh>) {
+        for (slot, peer) in self.core.media.points() {
+            cx.host.point_media(slot, peer);
+        }
         if !self.core.cdr.is_empty() {
             let next = Vec::with_capacity(self.core.cdr.len());
             self.durable.cdr(cx.wall, std::mem::replace(&mut self.core.cdr, next));

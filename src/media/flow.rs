@@ -32,6 +32,8 @@ pub struct Flow {
     pub held: bool,
     /// Whether the three rewrites below apply; off while both ends keep their own streams.
     pub rewrite: bool,
+    /// Whether the socket was pointed at `source`, see [`shards::Host::point_media`].
+    pub pointed: bool,
     /// Added to each sequence number.
     pub sequence_offset: u16,
     /// Added to each timestamp.
@@ -94,6 +96,7 @@ impl Flow {
         sendable: false,
         held: false,
         rewrite: false,
+        pointed: false,
         sequence_offset: 0,
         timestamp_offset: 0,
         ssrc: 0,

@@ -207,6 +207,7 @@ impl Media {
             flow.ssrc = ssrc;
         }
         let ssrc = flow.ssrc;
+        self.unpoint(slot);
         self.flows.aim(slot);
         let odd = Slot(slot.0 | 1);
         if let Some(flow) = self.flows.get_mut(odd) {

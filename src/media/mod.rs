@@ -36,7 +36,7 @@ use ports::Ports;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use shards::{MediaSlice, OpenError, Slot, Time};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Opens a slot's socket: [`shards::Host::open_media`] behind a closure.
@@ -61,6 +61,8 @@ pub struct Media {
     now: Time,
     /// A description while it is written.
     scratch: Vec<u8>,
+    /// Sockets to be pointed at a peer, or at nobody; see [`Media::points`].
+    points: Vec<(Slot, Option<SocketAddr>)>,
 }
 
 impl Media {
@@ -87,6 +89,7 @@ impl Media {
             random,
             now: Time::ZERO,
             scratch: Vec::new(),
+            points: Vec::new(),
         }
     }
 
@@ -94,6 +97,22 @@ impl Media {
     pub fn set_user(&mut self, call: &CallMedia, user: u64) {
         if let Some(call) = self.calls.get_mut(call) {
             call.user = user;
+        }
+    }
+
+    /// What is to be told to [`shards::Host::point_media`] at the end of the batch, in this order.
+    pub fn points(&mut self) -> std::vec::Drain<'_, (Slot, Option<SocketAddr>)> {
+        self.points.drain(..)
+    }
+
+    /// The flow's source is open again: its socket must hear everybody.
+    fn unpoint(&mut self, slot: Slot) {
+        if let Some(flow) = self.flows.get_mut(slot)
+            && flow.pointed
+            && flow.state != flow::State::Live
+        {
+            flow.pointed = false;
+            self.points.push((slot, None));
         }
     }
 

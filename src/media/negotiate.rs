@@ -314,6 +314,7 @@ impl Media {
         flow.negotiated(this.rtp, this.held);
         (flow.kind, flow.muxed, flow.allowed, flow.clocks) = (kind, this.mux, formats, clocks);
         (flow.to_slot, flow.rtcp_slot) = (other.slot, rtcp_to);
+        self.unpoint(this.slot);
         let odd = Slot(this.slot.0 | 1);
         if this.mux || carriage == Carriage::Udptl {
             self.close_flow(odd);

@@ -88,6 +88,12 @@ impl Media {
         }
         flow.source = from;
         flow.state = State::Live;
+        // Nothing but a new description can move this source any more, and all that leaves here goes
+        // to it: the kernel may know. (What was learnt may still give way to the description's.)
+        if heard == Heard::Match && matches!(flow.kind, Kind::Rtp | Kind::Secure) {
+            flow.pointed = true;
+            self.points.push((slot, Some(from)));
+        }
         let (to_slot, rtcp_slot) = (flow.to_slot, flow.rtcp_slot);
         if heard == Heard::Learn {
             self.counters.learnt += 1;

@@ -5,6 +5,7 @@ use crate::media::Slot;
 use crate::outbox::Outbox;
 use crate::program::{Cx, Host, LogFile, OpenError, Program, ShardId, StreamCommand};
 use crate::time::{Time, Wall};
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
 /// What a program asked its host for in one batch.
@@ -26,6 +27,8 @@ pub(super) struct Shard<P: Program> {
     pub(super) outbox: Outbox,
     pub(super) journal: Journal,
     pub(super) open: Vec<bool>,
+    /// The only peer of each media socket that has one.
+    pub(super) peers: Vec<Option<SocketAddr>>,
     pub(super) wishes: Vec<Wish<P::Mesh>>,
     pub(super) restart: u32,
     /// When the next look at the program's deadline is planned.
@@ -34,6 +37,7 @@ pub(super) struct Shard<P: Program> {
 
 struct SimHost<'a, M> {
     open: &'a mut [bool],
+    peers: &'a mut [Option<SocketAddr>],
     wishes: &'a mut Vec<Wish<M>>,
     bounds: &'a mut Bounds,
     journal: &'a mut Journal,
@@ -45,7 +49,14 @@ impl<M> Host<M> for SimHost<'_, M> {
     fn open_media(&mut self, slot: Slot) -> Result<(), OpenError> {
         let open = self.open.get_mut(slot.0 as usize).ok_or(OpenError::Exhausted)?;
         *open = true;
+        self.point_media(slot, None);
         Ok(())
+    }
+
+    fn point_media(&mut self, slot: Slot, peer: Option<SocketAddr>) {
+        if let Some(known) = self.peers.get_mut(slot.0 as usize) {
+            *known = peer;
+        }
     }
 
     fn mesh(&mut self, to: ShardId, message: M) -> Result<(), M> {
@@ -83,6 +94,7 @@ impl<P: Program> Shard<P> {
             outbox: Outbox::default(),
             journal: Journal::default(),
             open: vec![false; slots as usize],
+            peers: vec![None; slots as usize],
             wishes: Vec::new(),
             restart: 0,
             planned: None,
@@ -101,6 +113,7 @@ impl<P: Program> Shard<P> {
     ) {
         let mut host = SimHost {
             open: &mut self.open,
+            peers: &mut self.peers,
             wishes: &mut self.wishes,
             bounds,
             journal: &mut self.journal,

@@ -31,6 +31,8 @@ pub(super) struct Core {
     stamped: Box<libc::msghdr>,
     listeners: Vec<Option<Arc<OwnedFd>>>,
     open: Vec<bool>,
+    /// The only peer of each open media socket that has one.
+    peers: Vec<Option<SocketAddr>>,
     opened: u64,
     bell: RawFd,
 }
@@ -63,6 +65,7 @@ impl Core {
             stamped,
             listeners: listeners.to_vec(),
             open: Vec::new(),
+            peers: Vec::new(),
             opened: 0,
             bell,
         };
@@ -130,7 +133,9 @@ impl Core {
                 fixed + wanted,
             ));
         }
-        self.open = vec![false; self.slice.as_ref().map_or(0, MediaSlice::slots) as usize];
+        let slots = self.slice.as_ref().map_or(0, MediaSlice::slots) as usize;
+        self.open = vec![false; slots];
+        self.peers = vec![None; slots];
         Ok(())
     }
 
@@ -188,6 +193,8 @@ impl Core {
     /// [`crate::Host::open_media`].
     pub(super) fn open_media(&mut self, slot: Slot) -> Result<(), OpenError> {
         if self.open.get(slot.0 as usize) == Some(&true) {
+            // Somebody new uses the port.
+            self.point_media(slot, None);
             return Ok(());
         }
         let address = self.slice.as_ref().and_then(|slice| slice.address(slot));
@@ -211,6 +218,33 @@ impl Core {
         Ok(())
     }
 
+    /// [`crate::Host::point_media`].
+    pub(super) fn point_media(&mut self, slot: Slot, peer: Option<SocketAddr>) {
+        let socket = self.socket_of(slot);
+        let is_open = self.open.get(slot.0 as usize) == Some(&true);
+        if let Some(known) = self
+            .peers
+            .get_mut(slot.0 as usize)
+            .filter(|known| is_open && **known != peer)
+        {
+            *known = peer;
+            self.ring.point(Kind::MediaPoint, slot.0, socket, peer);
+        }
+    }
+
+    /// The kernel refused to connect the socket: it goes on as it was.
+    pub(super) fn not_pointed(&mut self, slot: Slot) {
+        self.stats.receive_errors.add(1);
+        if let Some(peer) = self.peers.get_mut(slot.0 as usize) {
+            *peer = None;
+        }
+    }
+
+    /// How to name `to` for a send from `slot`: not at all where the socket is connected to it.
+    fn named(&self, slot: Slot, to: SocketAddr) -> Option<SocketAddr> {
+        (self.peers.get(slot.0 as usize) != Some(&Some(to))).then_some(to)
+    }
+
     /// Queues a media packet from `slot` to `to`; false when the slot is not open.
     /// # Safety
     /// `octets` must stay until everything was handed over.
@@ -219,7 +253,7 @@ impl Core {
             self.stats.send_errors.add(1);
             return false;
         }
-        let socket = self.socket_of(slot);
+        let (socket, to) = (self.socket_of(slot), self.named(slot, to));
         // SAFETY: as the caller promises.
         unsafe { self.ring.send(Kind::MediaSend, slot.0, socket, octets, to) };
         self.stats.media_out.add(1);
@@ -234,8 +268,8 @@ impl Core {
         for datagram in outbox.datagrams() {
             let octets = outbox.octets(datagram);
             let (kind, index, socket, to) = match datagram.target {
-                Target::Listener(id, to) => (Kind::ListenerSend, u32::from(id.0), u32::from(id.0), to),
-                Target::Media(slot, to) => (Kind::MediaSend, slot.0, self.socket_of(slot), to),
+                Target::Listener(id, to) => (Kind::ListenerSend, u32::from(id.0), u32::from(id.0), Some(to)),
+                Target::Media(slot, to) => (Kind::MediaSend, slot.0, self.socket_of(slot), self.named(slot, to)),
             };
             let known = match datagram.target {
                 Target::Listener(id, _) => matches!(self.listeners.get(usize::from(id.0)), Some(Some(_))),

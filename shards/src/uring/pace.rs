@@ -41,9 +41,10 @@ const LONGEST: Duration = Duration::from_secs(3600);
 const MEDIA_GATHER: Duration = Duration::from_micros(800);
 /// Most that signalling may wait, where there is no media: nothing against the 500 ms of T1.
 const SIGNAL_GATHER: Duration = Duration::from_millis(4);
-/// Most signalling messages gathered: what leaves in one burst has to fit into the receive buffer of
-/// a peer that left it at the kernel's default (208 KiB, some 100 messages).
-const SIGNAL_BURST: u32 = 24;
+/// Signalling messages gathered: what leaves in one burst has to fit into the receive buffer of a
+/// peer that asked for 64 KiB (some 100 messages; SIPp does) and is slow to come to it. The time is
+/// cut to that, since one socket's datagrams are one event to the kernel and end no wait by number.
+const SIGNAL_BURST: f64 = 64.0;
 
 /// Learns the load and chooses the wait.
 #[derive(Debug)]
@@ -98,10 +99,10 @@ impl Pace {
         if !self.may_gather || self.rate < CALM {
             return wait;
         }
-        let (longest, most) = if self.media * 4.0 >= self.rate {
-            (MEDIA_GATHER, self.most)
+        let longest = if self.media * 4.0 >= self.rate {
+            MEDIA_GATHER
         } else {
-            (SIGNAL_GATHER, self.most.min(SIGNAL_BURST))
+            SIGNAL_GATHER.min(Duration::from_secs_f64(SIGNAL_BURST / self.rate))
         };
         let share = ((self.rate - CALM) / (BUSY - CALM)).min(1.0);
         // Timers may be late by as much: under load one falls due in almost every millisecond, and
@@ -109,7 +110,7 @@ impl Pace {
         let gather = longest.mul_f64(share);
         if gather >= Duration::from_micros(20) {
             wait.gather = gather;
-            wait.want = most;
+            wait.want = self.most;
             wait.timeout = timeout.map(|timeout| timeout.max(gather));
         }
         wait
@@ -183,9 +184,13 @@ mod tests {
     #[test]
     fn signalling_waits_longer_than_media() {
         let mut pace = Pace::new(Time::ZERO, 512, true);
-        let now = run(&mut pace, Time::ZERO, Duration::from_millis(1), 0, 20, 400);
+        let now = run(&mut pace, Time::ZERO, Duration::from_millis(1), 0, 10, 400);
         assert_eq!(pace.wait(now, None, false).gather, SIGNAL_GATHER);
         assert!(SIGNAL_GATHER > MEDIA_GATHER);
+        // 64,000 a second: what comes in a millisecond is enough.
+        let now = run(&mut pace, now, Duration::from_millis(1), 0, 64, 400);
+        let gather = pace.wait(now, None, false).gather.as_secs_f64();
+        assert!((0.0009..0.0011).contains(&gather), "{gather}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(super) enum Kind {
     LogWrite,
     LogSync,
     Probe,
+    MediaPoint,
 }
 
 impl Kind {
@@ -44,6 +45,7 @@ impl Kind {
             6 => Kind::LogWrite,
             7 => Kind::LogSync,
             8 => Kind::Probe,
+            9 => Kind::MediaPoint,
             _ => return None,
         };
         Some((kind, user_data as u32))
@@ -155,25 +157,46 @@ impl Ring {
         }
     }
 
-    /// Queues a datagram to `to` from direct descriptor `socket`.
+    /// Queues the connecting of datagram socket `socket` to `peer`, or its disconnecting. That runs
+    /// to its end inside the submission, before the sends queued behind it.
+    pub(super) fn point(&mut self, kind: Kind, index: u32, socket: u32, peer: Option<SocketAddr>) {
+        let place = self.next_place();
+        self.addresses[place] = peer.map_or(RawAddress::UNSPECIFIED, RawAddress::new);
+        let address = &self.addresses[place];
+        let entry = opcode::Connect::new(Fixed(socket), address.pointer(), address.len())
+            .build()
+            .flags(Flags::SKIP_SUCCESS)
+            .user_data(kind.tag(index));
+        // SAFETY: the kernel copies the address while it takes the entry; until then it stays, as
+        // for `send`.
+        unsafe { self.push(&entry) };
+    }
+
+    /// A place for an address, kept until everything was handed over.
+    fn next_place(&mut self) -> usize {
+        if self.used == self.addresses.len() {
+            self.hand_over();
+        }
+        self.used += 1;
+        self.used - 1
+    }
+
+    /// Queues a datagram from direct descriptor `socket` to `to`; without an address, to the peer that
+    /// the socket is connected to.
     /// # Safety
     /// `octets` must stay as they are until the entry was handed over ([`is_handed_over`]).
     ///
     /// [`is_handed_over`]: Self::is_handed_over
-    pub(super) unsafe fn send(&mut self, kind: Kind, index: u32, socket: u32, octets: &[u8], to: SocketAddr) {
-        if self.used == self.addresses.len() {
-            self.hand_over();
-        }
-        let place = self.used;
-        self.used += 1;
-        self.addresses[place] = RawAddress::new(to);
+    pub(super) unsafe fn send(&mut self, kind: Kind, index: u32, socket: u32, octets: &[u8], to: Option<SocketAddr>) {
+        let place = self.next_place();
+        self.addresses[place] = to.map_or(RawAddress::EMPTY, RawAddress::new);
         let address = &self.addresses[place];
-        let entry = if self.features.send_address {
-            opcode::Send::new(Fixed(socket), octets.as_ptr(), octets.len() as u32)
-                .flags(libc::MSG_DONTWAIT)
-                .dest_addr(address.pointer())
-                .dest_addr_len(address.len())
-                .build()
+        let entry = if self.features.send_address || to.is_none() {
+            let send = opcode::Send::new(Fixed(socket), octets.as_ptr(), octets.len() as u32).flags(libc::MSG_DONTWAIT);
+            match to {
+                Some(_) => send.dest_addr(address.pointer()).dest_addr_len(address.len()).build(),
+                None => send.build(),
+            }
         } else {
             let message = &mut self.messages[place];
             message.part = libc::iovec {
@@ -315,7 +338,7 @@ mod tests {
             for (i, packet) in packets.iter_mut().enumerate() {
                 packet.fill(round.wrapping_mul(7) ^ i as u8);
                 // SAFETY: the packets are left alone until everything was handed over.
-                unsafe { ring.send(Kind::MediaSend, 0, 0, packet, to) };
+                unsafe { ring.send(Kind::MediaSend, 0, 0, packet, Some(to)) };
             }
             ring.hand_over();
             packets.iter_mut().for_each(|packet| packet.fill(0xee));
@@ -330,7 +353,7 @@ mod tests {
         assert!(batch.is_empty(), "successes are silent: {batch:?}");
         // A send that cannot be: one completion with the error.
         // SAFETY: the octets are static.
-        unsafe { ring.send(Kind::MediaSend, 5, 0, b"x", SocketAddr::from(([127, 0, 0, 1], 0))) };
+        unsafe { ring.send(Kind::MediaSend, 5, 0, b"x", Some(SocketAddr::from(([127, 0, 0, 1], 0)))) };
         ring.hand_over();
         ring.reap(&mut batch);
         let [failure] = &batch[..] else {

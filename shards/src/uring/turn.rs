@@ -18,6 +18,7 @@ use crate::sys;
 use crate::time::{Time, Wall};
 use io_uring::cqueue;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -88,6 +89,10 @@ struct Back<'a, M> {
 impl<M> Host<M> for Back<'_, M> {
     fn open_media(&mut self, slot: Slot) -> Result<(), OpenError> {
         self.core.open_media(slot)
+    }
+
+    fn point_media(&mut self, slot: Slot, peer: Option<SocketAddr>) {
+        self.core.point_media(slot, peer);
     }
 
     fn mesh(&mut self, to: ShardId, message: M) -> Result<(), M> {
@@ -301,6 +306,7 @@ impl<M: Send + 'static> PacketThread<M> {
                 }
                 // Sends are heard of only when they fail.
                 Kind::ListenerSend | Kind::MediaSend => self.core.stats.send_errors.add(1),
+                Kind::MediaPoint => self.core.not_pointed(Slot(index)),
                 Kind::Bell => {
                     if !cqueue::more(completion.flags()) {
                         self.core.arm_bell();

@@ -77,6 +77,12 @@ impl Program for Small {
                     .map_or(0, |a| a.port());
                 Self::answer(cx, from, &format!("{opened:?} {port}"));
             }
+            "point" => {
+                let (slot, port) = (Slot(number()), number() as u16);
+                let peer = SocketAddr::from(([127, 0, 0, 1], port));
+                cx.host.point_media(slot, (port != 0).then_some(peer));
+                Self::answer(cx, from, "pointed");
+            }
             "hop" => {
                 let left = number();
                 let to = (cx.shard + 1) % cx.shards;

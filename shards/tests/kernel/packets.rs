@@ -95,6 +95,67 @@ fn media_is_relayed_without_the_newer_features() {
     assert!(lines.iter().any(|line| line.contains("no min_wait_usec")), "{lines:?}");
 }
 
+fn pointed_media_works(change: impl FnOnce(&mut Plan)) {
+    let bench = start(1, false, None, change);
+    let (phone, far, stranger) = (Phone::new(), Phone::new(), Phone::new());
+    let relay = |a: u32, b: u32, port: u16| -> SocketAddr {
+        let answer = phone.ask(bench.udp, &format!("relay {a} {b} {port}"));
+        let port = answer.strip_prefix("Ok(()) ").and_then(|port| port.parse().ok());
+        SocketAddr::from(([127, 0, 0, 1], port.expect("a port")))
+    };
+    let to = relay(0, 2, far.port());
+    let back = relay(2, 0, phone.port());
+    assert_eq!(phone.ask(bench.udp, &format!("point 0 {}", phone.port())), "pointed");
+    assert_eq!(phone.ask(bench.udp, &format!("point 2 {}", far.port())), "pointed");
+    for round in 0..3u8 {
+        // Both ways, over connected sockets; the stranger is not heard.
+        stranger.send(to, b"rstranger");
+        phone.send(to, &[b'r', round]);
+        assert_eq!(far.receive(), (vec![b'R', round], back));
+        far.send(back, &[b'r', round, 1]);
+        assert_eq!(phone.receive(), (vec![b'R', round, 1], to));
+    }
+    assert_eq!(bench.handle.stats(0).media_in.get(), 6);
+    // Somebody else is sent to from a connected socket: named in the send.
+    relay(0, 2, stranger.port());
+    phone.ask(bench.udp, &format!("point 0 {}", phone.port()));
+    phone.send(to, b"r7");
+    assert_eq!(stranger.receive().0, b"R7");
+    // A peer that is gone (ICMP) costs a packet at most, and the others nothing.
+    let gone = Phone::new().port();
+    phone.ask(bench.udp, &format!("point 2 {gone}"));
+    relay(0, 2, gone);
+    phone.ask(bench.udp, &format!("point 0 {}", phone.port()));
+    for _ in 0..5 {
+        phone.send(to, b"r8");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Pointed at nobody, and opened for the next call: all are heard again.
+    phone.ask(bench.udp, "point 2 0");
+    stranger.send(back, b"r9");
+    assert_eq!(phone.receive().0, b"R9");
+    relay(0, 2, far.port());
+    stranger.send(to, b"ra");
+    assert_eq!(far.receive().0, b"Ra");
+    assert_eq!(phone.ask(bench.udp, "echo x"), "echo x");
+}
+
+#[test]
+fn a_pointed_socket_hears_its_peer_alone() {
+    pointed_media_works(|_| ());
+}
+
+#[test]
+fn a_pointed_socket_hears_its_peer_alone_without_the_newer_features() {
+    pointed_media_works(|plan| {
+        plan.allow = Allow {
+            min_wait: false,
+            defer_taskrun: false,
+            send_address: false,
+        };
+    });
+}
+
 #[test]
 fn a_port_in_use_is_told() {
     let bench = start(1, false, None, |_| ());

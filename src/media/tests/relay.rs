@@ -253,3 +253,51 @@ fn figures_for_the_record() {
         "harmless when repeated"
     );
 }
+
+fn points(world: &mut World) -> Vec<(Slot, Option<SocketAddr>)> {
+    world.media.points().collect()
+}
+
+/// A source that nothing but a new description can move is told to the kernel; one that was learnt is
+/// not, since the described address may still take its place.
+#[test]
+fn sockets_are_pointed_at_sources_that_cannot_move() {
+    let mut world = World::new();
+    let to_b = world.offer(Side::A, &audio(A, "")).unwrap();
+    let to_a = world.answer(Side::B, &audio(B, "")).unwrap();
+    let (near, far) = (slot(&to_a, 0), slot(&to_b, 0));
+    assert_eq!(points(&mut world), []);
+    for sequence in 0..3 {
+        world.packet(near, A, &voice(sequence));
+        world.packet(far, B, &voice(sequence));
+        world.packet(rtcp_of(near), "192.0.2.1:4001", &REPORT);
+    }
+    assert_eq!(points(&mut world), [(near, Some(at(A))), (far, Some(at(B)))]);
+    world.offer(Side::A, &audio(A, "a=sendonly\r\n")).unwrap();
+    world.answer(Side::B, &audio(B, "a=recvonly\r\n")).unwrap();
+    assert_eq!(points(&mut world), [], "the same addresses");
+    let moved = "192.0.2.1:4444";
+    world.offer(Side::A, &audio(moved, "")).unwrap();
+    world.answer(Side::B, &audio(B, "")).unwrap();
+    assert_eq!(points(&mut world), [(near, None)]);
+    assert_eq!(world.packet(near, moved, &voice(9))[0].to, at(B));
+    assert_eq!(points(&mut world), [(near, Some(at(moved)))]);
+}
+
+#[test]
+fn a_learnt_source_is_not_pointed_at() {
+    let mut world = World::new();
+    let (nat, private) = ("203.0.113.9:31000", "203.0.113.10:4000");
+    world.signalling[0] = at(nat).ip();
+    world.offer(Side::A, &audio(private, "")).unwrap();
+    let to_a = world.answer(Side::B, &audio(B, "")).unwrap();
+    let near = slot(&to_a, 0);
+    assert_eq!(world.packet(near, nat, &voice(1)).len(), 1);
+    assert_eq!(points(&mut world), []);
+    assert_eq!(
+        world.packet(near, private, &voice(2)).len(),
+        1,
+        "the description's address wins"
+    );
+    assert_eq!(points(&mut world), [(near, Some(at(private)))]);
+}

@@ -54,7 +54,8 @@ impl<P: Program> World<P> {
             };
             let now = self.now;
             let place = &mut self.shards[usize::from(shard)];
-            if place.open.get(slot.0 as usize) != Some(&true) {
+            let peer = place.peers.get(slot.0 as usize).copied().flatten();
+            if place.open.get(slot.0 as usize) != Some(&true) || peer.is_some_and(|peer| peer != from) {
                 return;
             }
             match place.program.media(now, slot, from, &mut bytes) {
