@@ -20,9 +20,13 @@ impl Proxy {
         let mut sent = false;
         while !sent && !entry.targets.is_empty() {
             let group = entry.targets.group();
-            let breadth = breadth(request, turn.core.site.plan.limits.breadth);
+            // Targets of a redirection share what the redirecting branch had, when others still ring.
+            let rings = entry.branches.iter().any(|branch| branch.status < 200);
+            let among = if rings { entry.branches.len() } else { 1 };
+            let breadth = breadth(request, turn.core.site.plan.limits.breadth) / among;
             // RFC 5393 section 5.3: each parallel branch takes a share of the breadth.
-            let share = (group > 1 || request.header(Name::MaxBreadth).is_some()).then(|| breadth / group.max(1));
+            let share =
+                (group > 1 || rings || request.header(Name::MaxBreadth).is_some()).then(|| breadth / group.max(1));
             if share == Some(0) {
                 entry.best.offer_status(440);
                 entry.targets = Default::default();
