@@ -33,6 +33,8 @@ pub(crate) enum Answer {
 #[derive(Clone, Debug)]
 pub(crate) struct Habits {
     pub(crate) answer: Answer,
+    /// Instead of answering, sends the caller there: the Contact values of a 302.
+    pub(crate) moved: String,
     /// Hangs up so long after the answer.
     pub(crate) talk: Option<Duration>,
     /// Holds so long after the answer, and resumes after as long again.
@@ -57,6 +59,7 @@ impl Default for Habits {
     fn default() -> Self {
         Self {
             answer: Answer::After(Duration::from_secs(2)),
+            moved: String::new(),
             talk: None,
             hold: None,
             patience: None,
