@@ -100,7 +100,7 @@ pub(crate) struct Leg {
     cseq: u32,
     remote_cseq: u32,
     /// The INVITE that opened it, as sent or as received.
-    invite: Text,
+    pub(crate) invite: Text,
     from: SocketAddr,
     /// What the callee answers in.
     rings: bool,
