@@ -4,7 +4,7 @@ use super::Appliance;
 use crate::config::plan::{CallPolicy, MediaPath, Mode, RouteAuth};
 use crate::protocol::Path;
 use crate::protocol::sip::transaction::ServerId;
-use crate::protocol::sip::{Message, Method, Name, Reply, Scheme, Uri};
+use crate::protocol::sip::{Message, Method, Name, Reply, Uri};
 use crate::switch::auth::{self, As, Verdict};
 use crate::switch::b2bua;
 use crate::switch::core::{NOBODY, Turn, role};
@@ -33,10 +33,7 @@ impl Appliance {
         }
         let site = self.core.site.clone();
         let mut user = self.core.scratch.take();
-        uri.write_user_decoded(&mut user);
-        if uri.scheme == Scheme::Tel {
-            user.retain(|digit| !matches!(digit, b'-' | b'.' | b'(' | b')'));
-        }
+        routing::dialled(&uri, &mut user);
         let destination = routing::decide(&site, &uri, request.uri(), &user);
         self.route(cx, path, back, request, destination, &user);
         self.core.scratch.give(user);
@@ -67,6 +64,7 @@ impl Appliance {
         if !self.may(cx, back, request, auth, trusted) {
             return;
         }
+        let proven = trusted || auth != RouteAuth::Open;
         if is_loop(&self.core.site, request) {
             return self.refuse(cx, back, request, 482, &[]);
         }
@@ -118,6 +116,7 @@ impl Appliance {
                     media: policy.media,
                     hunt,
                     trusted,
+                    proven,
                 };
                 return self.b2bua.serve(&mut turn, &start, service);
             }
@@ -141,6 +140,7 @@ impl Appliance {
                     media: policy.media,
                     hunt,
                     trusted,
+                    proven,
                 };
                 match self.b2bua.open(&mut turn, &start) {
                     Some(handle) => (role::B2BUA, handle),
@@ -154,6 +154,7 @@ impl Appliance {
                     path,
                     hunt,
                     trusted,
+                    proven,
                     drop_routes: Routes::of(&turn.core.site, request).own,
                     redirect: mode == Mode::Redirect,
                 };
@@ -195,6 +196,7 @@ impl Appliance {
             shard: self.core.shard,
             role,
             handle,
+            redirection: 0,
         };
         self.deliver(
             cx,
@@ -320,6 +322,7 @@ impl Appliance {
             path,
             hunt: Hunt::Dead,
             trusted,
+            proven: false,
             drop_routes: routes.own,
             redirect: false,
         };

@@ -5,6 +5,7 @@ mod admission;
 mod dispatch;
 mod durable;
 mod figures;
+mod redirect;
 mod register;
 
 pub use admission::calls_limit;
@@ -253,6 +254,7 @@ impl Appliance {
                 role::B2BUA => self.b2bua.response(&mut turn, user, client, response),
                 _ => {}
             }
+            self.look_up(cx);
         }
     }
 
@@ -286,6 +288,7 @@ impl Appliance {
             cx,
         };
         match asker.role {
+            _ if asker.redirection > 0 => self.more_targets(cx, asker, targets),
             role::PROXY => self.proxy.targets(&mut turn, asker.handle, targets, None),
             role::B2BUA => self.b2bua.targets(&mut turn, asker.handle, targets, None),
             _ => {}

@@ -58,6 +58,8 @@ pub struct Asker {
     pub role: u8,
     /// The entry in it.
     pub handle: Handle,
+    /// Which of its redirections, from 1; 0 for its own targets.
+    pub redirection: u8,
 }
 
 /// A question from an ops thread. The answer goes into a channel of capacity one; an asker that

@@ -8,6 +8,7 @@ pub mod core;
 pub mod mesh;
 pub mod next_hop;
 pub mod proxy;
+pub mod redirect;
 pub mod registrar;
 pub mod routing;
 pub mod secrets;

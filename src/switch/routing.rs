@@ -37,6 +37,14 @@ pub enum Destination<'a> {
     Scheme,
 }
 
+/// Writes the user part as it is dialled: escapes decoded, a tel URI's number without separators.
+pub fn dialled(uri: &Uri<'_>, user: &mut Vec<u8>) {
+    uri.write_user_decoded(user);
+    if uri.scheme == Scheme::Tel {
+        user.retain(|digit| !matches!(digit, b'-' | b'.' | b'(' | b')'));
+    }
+}
+
 /// Decides. `uri` is the Request-URI, `raw` its text.
 #[must_use]
 pub fn decide<'a>(site: &'a Site, uri: &Uri<'_>, raw: &[u8], user: &[u8]) -> Destination<'a> {

@@ -163,6 +163,22 @@ pub(crate) fn read_path(from: &[u8]) -> Option<Path> {
     })
 }
 
+/// A qvalue in thousandths (RFC 3261 section 25.1); nonsense counts as 1.
+#[must_use]
+pub fn qvalue(text: &[u8]) -> u16 {
+    let digits = match text {
+        [b'0'] => return 0,
+        [b'0', b'.', digits @ ..] if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => digits,
+        _ => return 1000,
+    };
+    let scale = [100, 10, 1];
+    digits
+        .iter()
+        .zip(scale)
+        .map(|(digit, weight)| u16::from(digit - b'0') * weight)
+        .sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,5 +221,23 @@ mod tests {
         set.skip();
         set.skip();
         assert!(set.is_empty() && set.peek().is_none());
+    }
+
+    #[test]
+    fn qvalues() {
+        for (text, value) in [
+            ("1", 1000),
+            ("1.0", 1000),
+            ("0", 0),
+            ("0.5", 500),
+            ("0.05", 50),
+            ("0.123", 123),
+            ("0.", 0),
+            ("x", 1000),
+            ("0.1234", 1000),
+            ("", 1000),
+        ] {
+            assert_eq!(qvalue(text.as_bytes()), value, "{text}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod limits;
 mod lossy;
 mod phone;
 mod proxied;
+mod redirected;
 mod registration;
 mod relayed;
 mod restart;

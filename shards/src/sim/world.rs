@@ -164,6 +164,11 @@ impl<P: Program> World<P> {
         self.plan.link = link;
     }
 
+    /// Changes how long messages between shards take from now on.
+    pub fn set_mesh_delay(&mut self, least: Duration, most: Duration) {
+        self.plan.mesh_delay = (least, most);
+    }
+
     /// From now on log writes of the shard fail (or succeed again).
     pub fn fail_log(&mut self, shard: ShardId, fail: bool) {
         self.shards[usize::from(shard)].journal.failing = fail;

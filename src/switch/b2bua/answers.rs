@@ -27,6 +27,11 @@ impl B2bua {
         let before = branch.status;
         let status = response.status();
         branch.status = branch.status.max(status);
+        let path = branch.path;
+        if (300..400).contains(&status) && self.redirected(turn, at, &path, response) {
+            return self.settle(turn, at);
+        }
+        let Some(call) = self.calls.get_mut(at) else { return };
         match status {
             100 => {}
             101..=199 if call.state == State::Opening && before < 200 => {
@@ -46,6 +51,7 @@ impl B2bua {
                 call.failure = worse(call.failure, told);
                 if status >= 600 {
                     call.targets = Default::default();
+                    call.redirects.stop();
                     self.cancel_branches(turn, at, Some(place));
                 }
                 self.settle(turn, at);

@@ -11,6 +11,7 @@ use crate::protocol::sip::{Message, Method, Name, Reply, write_number};
 use crate::switch::core::Turn;
 use crate::switch::next_hop;
 use crate::switch::proxy::Hunt;
+use crate::switch::redirect::Redirects;
 use crate::switch::site::mint_call_id;
 use crate::switch::slab::Handle;
 use crate::switch::target::{Target, TargetSet};
@@ -84,18 +85,7 @@ impl B2bua {
     pub(super) fn try_next(&mut self, turn: &mut Turn<'_, '_>, at: Handle, request: Option<&Message<'_>>) {
         let sent = match request {
             Some(request) => self.send_group(turn, at, request),
-            None => {
-                let Some(server) = self.calls.get(at).and_then(|call| call.invite) else {
-                    return;
-                };
-                let mut octets = turn.core.scratch.take();
-                octets.extend_from_slice(turn.core.tx.server_request(server).unwrap_or(&[]));
-                let sent = turn
-                    .reparse(&octets, |turn, request| self.send_group(turn, at, request))
-                    .unwrap_or(false);
-                turn.core.scratch.give(octets);
-                sent
-            }
+            None => self.send_stored(turn, at),
         };
         if !sent {
             let status = self
@@ -106,6 +96,20 @@ impl B2bua {
         }
     }
 
+    /// Sends the next group of targets with the INVITE taken from its transaction.
+    pub(super) fn send_stored(&mut self, turn: &mut Turn<'_, '_>, at: Handle) -> bool {
+        let Some(server) = self.calls.get(at).and_then(|call| call.invite) else {
+            return true;
+        };
+        let mut octets = turn.core.scratch.take();
+        octets.extend_from_slice(turn.core.tx.server_request(server).unwrap_or(&[]));
+        let sent = turn
+            .reparse(&octets, |turn, request| self.send_group(turn, at, request))
+            .unwrap_or(false);
+        turn.core.scratch.give(octets);
+        sent
+    }
+
     fn send_group(&mut self, turn: &mut Turn<'_, '_>, at: Handle, request: &Message<'_>) -> bool {
         let Some(call) = self.calls.get_mut(at) else {
             return true;
@@ -113,7 +117,9 @@ impl B2bua {
         let mut sent = false;
         while !sent && !call.targets.is_empty() {
             let group = call.targets.group();
-            let reliable = group == 1 && knows_100rel(request);
+            // The numbers of reliable answers pass through, so only one branch may give them out.
+            let alone = group == 1 && call.branches.iter().all(|branch| branch.status >= 200);
+            let reliable = alone && knows_100rel(request);
             for _ in 0..group {
                 let mut targets = std::mem::take(&mut call.targets);
                 if let Some(target) = targets.peek() {
@@ -133,7 +139,8 @@ impl B2bua {
     /// Whether all branches are through, and what then.
     pub(super) fn settle(&mut self, turn: &mut Turn<'_, '_>, at: Handle) {
         let Some(call) = self.calls.get(at) else { return };
-        if call.branches.iter().any(|branch| branch.status < 200) {
+        let waiting = call.state == State::Opening && call.redirects.is_waiting();
+        if waiting || call.branches.iter().any(|branch| branch.status < 200) {
             return;
         }
         match call.state {
@@ -223,6 +230,7 @@ fn new_call(turn: &Turn<'_, '_>, start: &Start<'_>, mut branches: Vec<Branch>) -
         branches,
         targets: TargetSet::default(),
         hunt: start.hunt,
+        redirects: Redirects::new(&turn.core.site, start.request, start.proven, start.trusted),
         media: Default::default(),
         relay: start.media,
         offer: Buf::new(),

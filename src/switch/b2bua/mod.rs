@@ -10,6 +10,7 @@ mod end;
 mod exchange;
 mod invite;
 mod leg;
+mod redirected;
 mod rows;
 mod service;
 mod timers;
@@ -18,6 +19,7 @@ mod write;
 
 use super::core::{Turn, handle, role, user};
 use super::proxy::Hunt;
+use super::redirect::{Lookup, Redirects};
 use super::slab::{Handle, Slab};
 use super::target::TargetSet;
 use crate::config::plan::MediaPath;
@@ -38,6 +40,8 @@ pub struct B2bua {
     calls: Slab<Call>,
     timers: Wheel<Handle>,
     spare: Vec<Vec<Branch>>,
+    /// Users that redirected calls ask for; the appliance takes them after each response.
+    lookups: Vec<Lookup>,
 }
 
 /// One call.
@@ -51,6 +55,7 @@ struct Call {
     branches: Vec<Branch>,
     targets: TargetSet,
     hunt: Hunt,
+    redirects: Redirects,
     media: CallMedia,
     relay: MediaPath,
     /// The SDP for the callee's side, the same for all branches; empty when the caller made no
@@ -125,6 +130,8 @@ pub struct Start<'a> {
     pub hunt: Hunt,
     /// From a trusted source: identity headers go on.
     pub trusted: bool,
+    /// The caller showed who he is: a redirection may lead him where users may call.
+    pub proven: bool,
 }
 
 impl Default for B2bua {
@@ -133,6 +140,7 @@ impl Default for B2bua {
             calls: Slab::default(),
             timers: Wheel::new(Time::ZERO),
             spare: Vec::new(),
+            lookups: Vec::new(),
         }
     }
 }

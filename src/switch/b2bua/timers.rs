@@ -50,7 +50,13 @@ impl B2bua {
                 // As Timer C of a proxy: nobody answered.
                 return self.abandon(turn, at, 408, CallResult::NoAnswer);
             }
-            State::Opening => return,
+            State::Opening => {
+                if call.redirects.give_up(now) {
+                    self.go_on(turn, at);
+                    self.settle(turn, at);
+                }
+                return;
+            }
             State::Answered => {}
         }
         if let Some(pending) = &mut call.unacknowledged
@@ -110,7 +116,7 @@ impl super::Call {
     fn next_due(&self) -> Time {
         let mut due = Time::FAR;
         match self.state {
-            State::Opening => due = self.ring_until,
+            State::Opening => due = self.ring_until.min(self.redirects.until()),
             State::Answered => {
                 due = due.min(self.unacknowledged.as_ref().map_or(Time::FAR, |pending| pending.next));
                 for leg in [&self.a, &self.b] {

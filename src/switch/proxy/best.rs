@@ -47,6 +47,12 @@ impl Best {
         self.alive |= answered && !matches!(status, 500 | 502 | 503 | 504);
     }
 
+    /// A branch answered with a redirection that is followed: `found` when there is somebody to try,
+    /// whose silence then counts anew.
+    pub(super) fn redirected(&mut self, found: bool) {
+        self.alive = !found;
+    }
+
     /// Whether another group may be tried.
     pub(super) fn may_hunt(&self, hunt: Hunt) -> bool {
         !self.declined && (hunt == Hunt::Any || !self.alive)

@@ -20,7 +20,10 @@ impl Proxy {
         let mut sent = false;
         while !sent && !entry.targets.is_empty() {
             let group = entry.targets.group();
-            let share = share(request, group, turn.core.site.plan.limits.breadth);
+            // Targets of a redirection share what the redirecting branch had, when others still ring.
+            let rings = entry.branches.iter().any(|branch| branch.status < 200);
+            let among = if rings { entry.branches.len() } else { 1 };
+            let share = share(request, group, among, turn.core.site.plan.limits.breadth);
             if share == Some(0) {
                 entry.best.offer_status(440);
                 entry.targets = Default::default();
@@ -52,7 +55,7 @@ impl Proxy {
         let Some(entry) = self.requests.get_mut(at) else {
             return true;
         };
-        let share = share(request, 1, turn.core.site.plan.limits.breadth);
+        let share = share(request, 1, 1, turn.core.site.plan.limits.breadth);
         if share == Some(0) {
             entry.best.offer_status(440);
             return false;
@@ -246,13 +249,14 @@ pub fn is_loop(site: &Site, request: &Message<'_>) -> bool {
 }
 
 /// RFC 5393 section 5.3: each of `group` parallel branches takes a share of the breadth, which is
-/// `most` unless the request says less. `None` when the request need not say anything.
-fn share(request: &Message<'_>, group: usize, most: u16) -> Option<usize> {
+/// `most` unless the request says less; `among` so many such groups are on their way. `None` when the
+/// request need not say anything.
+fn share(request: &Message<'_>, group: usize, among: usize, most: u16) -> Option<usize> {
     let named = request.header(Name::MaxBreadth);
-    if group <= 1 && named.is_none() {
+    if group <= 1 && among <= 1 && named.is_none() {
         return None;
     }
     let most = usize::from(most);
     let named = named.and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
-    Some(named.unwrap_or(most).min(most) / group.max(1))
+    Some(named.unwrap_or(most).min(most) / among.max(1) / group.max(1))
 }

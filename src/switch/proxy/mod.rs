@@ -4,12 +4,14 @@
 mod best;
 mod forward;
 pub mod record;
+mod redirected;
 mod responses;
 mod route;
 mod within;
 
 use super::core::{Turn, handle, role, user};
 use super::next_hop;
+use super::redirect::{Lookup, Redirects};
 use super::slab::{Handle, Slab};
 use super::target::TargetSet;
 use crate::media::Side;
@@ -36,6 +38,8 @@ pub struct Proxy {
     timers: Wheel<Handle>,
     next_sweep: Time,
     spare: Vec<Vec<Branch>>,
+    /// Users that redirected requests ask for; the appliance takes them after each response.
+    lookups: Vec<Lookup>,
 }
 
 /// One request on its way (RFC 3261 section 16.7's response context).
@@ -58,6 +62,7 @@ struct Forwarding {
     done: bool,
     trusted: bool,
     redirect: bool,
+    redirects: Redirects,
     began: Time,
 }
 
@@ -92,6 +97,8 @@ pub struct Start<'a> {
     pub hunt: Hunt,
     /// From a trusted source: identity headers are kept.
     pub trusted: bool,
+    /// The caller showed who he is: a redirection may lead him where users may call.
+    pub proven: bool,
     /// Top Route values that named us.
     pub drop_routes: usize,
     /// Answer with the targets (302) instead of going there.
@@ -107,6 +114,7 @@ impl Default for Proxy {
             timers: Wheel::new(Time::ZERO),
             next_sweep: Time::ZERO,
             spare: Vec::new(),
+            lookups: Vec::new(),
         }
     }
 }
@@ -152,6 +160,7 @@ impl Proxy {
             done: false,
             trusted: start.trusted,
             redirect: start.redirect,
+            redirects: Redirects::new(&turn.core.site, start.request, start.proven, start.trusted),
             began: turn.cx.now,
         };
         let at = self.requests.insert(entry);
@@ -208,20 +217,25 @@ impl Proxy {
     fn try_next(&mut self, turn: &mut Turn<'_, '_>, at: Handle, request: Option<&Message<'_>>) {
         let sent = match request {
             Some(request) => self.send_group(turn, at, request),
-            None => {
-                let Some(entry) = self.requests.get(at) else { return };
-                let mut octets = turn.core.scratch.take();
-                octets.extend_from_slice(turn.core.tx.server_request(entry.server).unwrap_or(&[]));
-                let sent = turn
-                    .reparse(&octets, |turn, request| self.send_group(turn, at, request))
-                    .unwrap_or(false);
-                turn.core.scratch.give(octets);
-                sent
-            }
+            None => self.send_stored(turn, at),
         };
         if !sent {
             self.finish(turn, at);
         }
+    }
+
+    /// Sends the next group of targets with the request taken from its transaction.
+    fn send_stored(&mut self, turn: &mut Turn<'_, '_>, at: Handle) -> bool {
+        let Some(entry) = self.requests.get(at) else {
+            return true;
+        };
+        let mut octets = turn.core.scratch.take();
+        octets.extend_from_slice(turn.core.tx.server_request(entry.server).unwrap_or(&[]));
+        let sent = turn
+            .reparse(&octets, |turn, request| self.send_group(turn, at, request))
+            .unwrap_or(false);
+        turn.core.scratch.give(octets);
+        sent
     }
 
     /// The caller's CANCEL (section 16.10): every branch that has no final answer is cancelled. The
@@ -231,6 +245,10 @@ impl Proxy {
         let Some(entry) = self.requests.get_mut(at) else { return };
         entry.cancelled = true;
         entry.targets = TargetSet::default();
+        if entry.redirects.stop() {
+            // What the look-up would have found is what was cancelled.
+            entry.best = Best::default();
+        }
         self.cancel_branches(turn, at);
         self.settle(turn, at);
     }
@@ -248,7 +266,7 @@ impl Proxy {
     /// Whether all branches are through, and what then.
     fn settle(&mut self, turn: &mut Turn<'_, '_>, at: Handle) {
         let Some(entry) = self.requests.get(at) else { return };
-        if entry.branches.iter().any(|branch| branch.status < 200) {
+        if entry.redirects.is_waiting() || entry.branches.iter().any(|branch| branch.status < 200) {
             return;
         }
         let again = !entry.done && !entry.cancelled && !entry.targets.is_empty() && entry.best.may_hunt(entry.hunt);
@@ -354,8 +372,12 @@ impl Proxy {
                 entry.best.offer_status(408);
             }
         }
+        let late = entry.redirects.give_up(now);
         if next != Time::FAR {
             self.timers.insert(next, at);
+        }
+        if late {
+            self.go_on(turn, at);
         }
         self.settle(turn, at);
     }

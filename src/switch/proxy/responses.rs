@@ -12,6 +12,9 @@ impl Proxy {
     pub fn response(&mut self, turn: &mut Turn<'_, '_>, owner: User, client: ClientId, response: &Message<'_>) {
         let at = handle(owner);
         let status = response.status();
+        if (300..400).contains(&status) && self.redirected(turn, at, client, response) {
+            return self.settle(turn, at);
+        }
         let Some(entry) = self.requests.get_mut(at) else {
             // The context has ended, but a branch answers once more: only a 2xx to an INVITE
             // matters then, and the stateless way up is the one left (section 16.7 step 5).
@@ -42,6 +45,7 @@ impl Proxy {
                 let first = !entry.done;
                 entry.done = true;
                 entry.targets = Default::default();
+                entry.redirects.stop();
                 let (call, method, began) = (entry.call, entry.method, entry.began);
                 self.pass(turn, at, response);
                 if first {
@@ -61,6 +65,7 @@ impl Proxy {
                 if status >= 600 {
                     // Section 16.7 step 5: no more targets, and the other branches are cancelled.
                     entry.targets = Default::default();
+                    entry.redirects.stop();
                     self.cancel_branches(turn, at);
                 }
                 self.settle(turn, at);

@@ -5,6 +5,7 @@ use super::record::{self, Contact, FLOW, KEEP_ALIVE};
 use crate::protocol::sip::{Message, Name, NameAddr, Scheme, Uri, params};
 use crate::protocol::{Path, Transport};
 use crate::switch::site::Site;
+use crate::switch::target::qvalue;
 use shards::Time;
 use std::net::SocketAddr;
 
@@ -181,7 +182,7 @@ impl Change<'_> {
             raw: address.uri,
             uri,
             expires,
-            q: asks.q.map_or(1000, thousandths),
+            q: asks.q.map_or(1000, qvalue),
             instance,
             reg_id,
         })
@@ -263,21 +264,6 @@ fn number(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// A qvalue in thousandths (RFC 3261 section 25.1); nonsense counts as 1.
-fn thousandths(text: &[u8]) -> u16 {
-    let digits = match text {
-        [b'0'] => return 0,
-        [b'0', b'.', digits @ ..] if digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit) => digits,
-        _ => return 1000,
-    };
-    let scale = [100, 10, 1];
-    digits
-        .iter()
-        .zip(scale)
-        .map(|(digit, weight)| u16::from(digit - b'0') * weight)
-        .sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,23 +278,5 @@ mod tests {
         assert_eq!((asks.reg_id, asks.q), (Some(&b"2"[..]), Some(&b"0.5"[..])));
         assert_eq!(Asks::of(b";q").q, Some(&b""[..]));
         assert_eq!(Asks::of(b"").expires, None);
-    }
-
-    #[test]
-    fn qvalues() {
-        for (text, value) in [
-            ("1", 1000),
-            ("1.0", 1000),
-            ("0", 0),
-            ("0.5", 500),
-            ("0.05", 50),
-            ("0.123", 123),
-            ("0.", 0),
-            ("x", 1000),
-            ("0.1234", 1000),
-            ("", 1000),
-        ] {
-            assert_eq!(thousandths(text.as_bytes()), value, "{text}");
-        }
     }
 }

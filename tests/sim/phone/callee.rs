@@ -66,7 +66,11 @@ impl Phone {
             request.one("from"),
             request.one("call-id"),
             request.one("cseq"),
-            self.contact()
+            if (300..400).contains(&status) {
+                self.habits.moved.clone()
+            } else {
+                self.contact()
+            }
         ));
         if !body.is_empty() {
             text.push_str("Content-Type: application/sdp\r\n");
@@ -135,6 +139,9 @@ impl Phone {
     pub(crate) fn pick_up(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
         if self.legs[place].state != State::Early {
             return;
+        }
+        if !self.habits.moved.is_empty() {
+            return self.refuse(cx, place, 302);
         }
         self.legs[place].state = State::Up;
         self.legs[place].status = 200;

@@ -33,6 +33,8 @@ pub(crate) enum Answer {
 #[derive(Clone, Debug)]
 pub(crate) struct Habits {
     pub(crate) answer: Answer,
+    /// Instead of answering, sends the caller there: the Contact values of a 302.
+    pub(crate) moved: String,
     /// Hangs up so long after the answer.
     pub(crate) talk: Option<Duration>,
     /// Holds so long after the answer, and resumes after as long again.
@@ -57,6 +59,7 @@ impl Default for Habits {
     fn default() -> Self {
         Self {
             answer: Answer::After(Duration::from_secs(2)),
+            moved: String::new(),
             talk: None,
             hold: None,
             patience: None,
@@ -97,7 +100,7 @@ pub(crate) struct Leg {
     cseq: u32,
     remote_cseq: u32,
     /// The INVITE that opened it, as sent or as received.
-    invite: Text,
+    pub(crate) invite: Text,
     from: SocketAddr,
     /// What the callee answers in.
     rings: bool,
