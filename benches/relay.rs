@@ -54,6 +54,7 @@ fn seen() -> Seen<'static> {
         signalling: PHONE,
         addresses: &[],
         other: &[],
+        urgent: false,
     }
 }
 

@@ -91,7 +91,11 @@ impl Appliance {
             }
             Destination::Here | Destination::Scheme => return,
         };
-        let Ok(server) = self.core.tx.server(cx.now, request, back, NOBODY) else {
+        let room = emergency || self.core.tx.has_room();
+        let Some(server) = room
+            .then(|| self.core.tx.server(cx.now, request, back, NOBODY).ok())
+            .flatten()
+        else {
             self.core.stats.shed("transactions");
             return self.turn_away(cx, back, request, "5");
         };
@@ -117,6 +121,7 @@ impl Appliance {
                     hunt,
                     trusted,
                     proven,
+                    emergency,
                 };
                 return self.b2bua.serve(&mut turn, &start, service);
             }
@@ -141,6 +146,7 @@ impl Appliance {
                     hunt,
                     trusted,
                     proven,
+                    emergency,
                 };
                 match self.b2bua.open(&mut turn, &start) {
                     Some(handle) => (role::B2BUA, handle),

@@ -55,15 +55,19 @@ impl Appliance {
             self.core.scratch.give(aor);
             return self.refuse(cx, back, request, 403, &[]);
         }
-        match self.core.tx.server(cx.now, request, back, OWNER) {
-            Ok(server) => {
+        let room = self.core.tx.has_room();
+        match room
+            .then(|| self.core.tx.server(cx.now, request, back, OWNER).ok())
+            .flatten()
+        {
+            Some(server) => {
                 let mut turn = Turn {
                     core: &mut self.core,
                     cx,
                 };
                 self.registrar.register(&mut turn, server, request, path, &aor);
             }
-            Err(_) => {
+            None => {
                 self.core.stats.shed("transactions");
                 self.turn_away(cx, back, request, "5");
             }

@@ -58,6 +58,7 @@ impl Media {
             addresses: seen.addresses,
             v6,
             rtcp: !facts.mux,
+            urgent: seen.urgent,
         };
         if let Err(error) = self.pair(ports, call, choice.line, Side::A, wanted) {
             self.undo(call);
@@ -121,6 +122,7 @@ impl Media {
             addresses: seen.addresses,
             v6: Some(seen.signalling.is_ipv6()),
             rtcp: true,
+            urgent: seen.urgent,
         };
         if let Err(error) = self.pair(ports, call, line, Side::A, wanted) {
             self.undo(call);

@@ -42,6 +42,9 @@ use std::time::Duration;
 /// Opens a slot's socket: [`shards::Host::open_media`] behind a closure.
 pub type Open<'a> = &'a mut dyn FnMut(Slot) -> Result<(), OpenError>;
 
+/// Emergency calls that may be beyond a shard's limit.
+const URGENT_CALLS: u32 = 64;
+
 /// A shard's flows and ports.
 pub struct Media {
     flows: Flows,
@@ -77,7 +80,8 @@ impl Media {
         let shown = plan.advertised.iter().copied();
         Self {
             flows,
-            calls: Calls::new(limits.calls),
+            // Admission counts the calls; emergency calls may be more.
+            calls: Calls::new(limits.calls.saturating_add(URGENT_CALLS)),
             ports,
             music: Music::new(),
             counters,

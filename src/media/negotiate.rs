@@ -174,6 +174,7 @@ impl Media {
                 addresses: seen.addresses,
                 v6,
                 rtcp: rtcp && !facts.mux,
+                urgent: seen.urgent,
             },
         )?;
         // The other side may decline to multiplex, so its RTCP port is opened in any case.
@@ -186,6 +187,7 @@ impl Media {
                 addresses: seen.other,
                 v6: None,
                 rtcp,
+                urgent: seen.urgent,
             },
         )
     }

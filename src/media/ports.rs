@@ -40,6 +40,8 @@ pub struct Wanted<'a> {
     pub v6: Option<bool>,
     /// Whether the RTCP port is needed.
     pub rtcp: bool,
+    /// For an emergency call: the last pairs are kept for these.
+    pub urgent: bool,
 }
 
 impl Ports {
@@ -75,6 +77,9 @@ impl Ports {
         counters: &mut MediaCounters,
     ) -> Result<Slot, MediaError> {
         self.refresh(now);
+        if !wanted.urgent && self.free_pairs() <= self.kept() {
+            return Err(MediaError::Exhausted);
+        }
         let taken = self.take_open(now, open, wanted, counters);
         self.gauge(counters);
         taken
@@ -212,6 +217,17 @@ impl Ports {
         }
     }
 
+    fn free_pairs(&self) -> usize {
+        let free = |row: &Row| row.ready.len() + row.fresh_left as usize;
+        self.rows.iter().map(free).sum()
+    }
+
+    /// Pairs that only emergency calls may take; none of a small range.
+    fn kept(&self) -> usize {
+        let pairs = self.rows.len() * (self.slice.ports / 2) as usize;
+        (pairs / 64).min(KEPT_PAIRS)
+    }
+
     fn gauge(&self, counters: &mut MediaCounters) {
         let count = |of: fn(&Row) -> usize| self.rows.iter().map(|row| of(row) as u64 * 2).sum::<u64>();
         let barred = count(|row| row.barred.len());
@@ -236,6 +252,8 @@ impl Row {
 
 /// Pairs tried for one request before it is refused; bounds the time of one call set-up.
 const TRIES: usize = 64;
+/// Pairs kept for emergency calls, of which a relayed one takes two.
+const KEPT_PAIRS: usize = 16;
 /// How long a port that somebody else has is left alone.
 const BARRED: Duration = Duration::from_secs(600);
 
@@ -266,6 +284,7 @@ mod tests {
             addresses,
             v6: None,
             rtcp: true,
+            urgent: false,
         }
     }
 
@@ -334,6 +353,22 @@ mod tests {
         assert_eq!(slot, Slot(6));
     }
 
+    /// Of 128 pairs the last two are for emergency calls.
+    #[test]
+    fn the_last_pairs_are_for_emergency_calls() {
+        let mut ports = ports(&[HOME], 256);
+        let mut counters = MediaCounters::default();
+        let mut take = |urgent| {
+            let wanted = Wanted {
+                urgent,
+                ..wanted(&[HOME])
+            };
+            ports.take(Time::ZERO, &mut |_| Ok(()), wanted, &mut counters).is_ok()
+        };
+        assert_eq!((0..128).filter(|_| take(false)).count(), 126);
+        assert_eq!((0..8).filter(|_| take(true)).count(), 2);
+    }
+
     #[test]
     fn no_descriptors_gives_the_pair_back() {
         let mut ports = ports(&[HOME], 8);
@@ -365,6 +400,7 @@ mod tests {
                     addresses,
                     v6,
                     rtcp: false,
+                    urgent: false,
                 },
                 &mut counters,
             )

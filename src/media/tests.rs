@@ -91,6 +91,7 @@ impl World {
             signalling: self.signalling[side.index()],
             addresses: &[],
             other: &[],
+            urgent: false,
         }
     }
 

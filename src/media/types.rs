@@ -41,6 +41,8 @@ pub struct Seen<'a> {
     pub addresses: &'a [IpAddr],
     /// The same for the listener that leads to the other side (used by offers).
     pub other: &'a [IpAddr],
+    /// An emergency call: it may take the last ports.
+    pub urgent: bool,
 }
 
 /// Built-in services.

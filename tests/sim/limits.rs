@@ -3,6 +3,8 @@
 use super::phone::{Answer, Habits};
 use super::stage::{Setup, Stage};
 use ringfort::config::Plan;
+use ringfort::config::plan::{Host, Target, Trunk};
+use ringfort::protocol::Transport;
 use std::time::Duration;
 
 /// Two calls where there is room for one; then one more, after the first has ended.
@@ -49,5 +51,53 @@ fn calls() {
 fn ports() {
     for seed in 0..3 {
         room_for_one(|plan| plan.media.ports = (20_000, 20_003), seed);
+    }
+}
+
+/// A full house does not stop a call to an emergency number; an ordinary one is still refused.
+#[test]
+fn emergency_calls_are_never_shed() {
+    let change: fn(&mut Plan) = |plan| {
+        plan.limits.calls = 1;
+        plan.trunks = vec![Trunk {
+            name: "exchange".into(),
+            targets: vec![Target {
+                transport: Transport::Udp,
+                host: Host::Ip([10, 0, 1, 4].into()),
+                port: Some(5060),
+            }],
+            trusted: Vec::new(),
+        }];
+        plan.emergency.trunks = vec![0];
+    };
+    for seed in 0..3 {
+        let mut stage = Stage::new(Setup {
+            seed,
+            shards: 1,
+            change,
+            ..Setup::default()
+        });
+        let quick = || Habits {
+            answer: Answer::After(Duration::from_millis(500)),
+            ..Habits::default()
+        };
+        let phones = ["alice", "bob", "carol"].map(|stem| stage.registered(stem, quick()));
+        let desk = stage.phone("112", quick());
+        let number = stage.name("bob");
+        stage.act(phones[0], |phone, cx| phone.call(cx, &number));
+        stage.run(3000);
+        stage.act(phones[2], |phone, cx| phone.call(cx, "112"));
+        stage.run(3000);
+        let leg = stage.look(phones[2]).leg();
+        assert_eq!((leg.status, leg.heard > 0), (200, true), "seed {seed}");
+        assert_eq!(stage.look(desk).legs.len(), 1);
+        stage.act(phones[2], |phone, cx| {
+            phone.hang_up(cx, 0);
+            phone.call(cx, &number)
+        });
+        stage.run(3000);
+        assert_eq!(stage.look(phones[2]).leg().status, 503, "seed {seed}");
+        stage.act(phones[0], |phone, cx| phone.hang_up(cx, 0));
+        stage.rest_at_most(3);
     }
 }

@@ -51,6 +51,7 @@ pub(super) fn cross(
         signalling: source.peer.ip(),
         addresses: media_of(&site, source),
         other: media_of(&site, towards),
+        urgent: call.emergency,
     };
     let mut out = turn.core.scratch.take();
     let now = turn.cx.now;

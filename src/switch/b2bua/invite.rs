@@ -244,6 +244,7 @@ fn new_call(turn: &Turn<'_, '_>, start: &Start<'_>, mut branches: Vec<Branch>) -
         ringing: false,
         service: None,
         trusted: start.trusted,
+        emergency: start.emergency,
         texts,
         ends,
         began: turn.cx.now,

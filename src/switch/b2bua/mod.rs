@@ -77,6 +77,8 @@ struct Call {
     /// The built-in service that answers; `None` between two phones.
     service: Option<Service>,
     trusted: bool,
+    /// To an emergency number: it may take the last ports.
+    emergency: bool,
     /// Call-ID of the caller, caller's URI, called URI.
     texts: Buf,
     ends: [u16; 3],
@@ -132,6 +134,8 @@ pub struct Start<'a> {
     pub trusted: bool,
     /// The caller showed who he is: a redirection may lead him where users may call.
     pub proven: bool,
+    /// To an emergency number.
+    pub emergency: bool,
 }
 
 impl Default for B2bua {

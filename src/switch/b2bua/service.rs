@@ -90,6 +90,7 @@ fn describe(
         signalling: path.peer.ip(),
         addresses: listener.map_or(&[][..], |listener| &listener.media),
         other: &[],
+        urgent: false,
     };
     let (now, host) = (turn.cx.now, &mut *turn.cx.host);
     turn.core.media.answer_local(

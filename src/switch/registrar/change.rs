@@ -198,12 +198,12 @@ impl Change<'_> {
 
     fn bind(&self, after: &mut Vec<u8>, update: &Update<'_>) -> Result<(), Refusal> {
         let (path, flags) = self.reach(update)?;
+        let route = super::path_of(self.request);
         let contact = Contact {
             uri: update.raw,
             call_id: self.request.call_id(),
             instance: update.instance,
-            // RFC 3327: the values in order; several lines are rare and joined by the first only.
-            route: self.request.header(Name::Path).unwrap_or(b""),
+            route: &route,
             agent: self.request.header(Name::UserAgent).unwrap_or(b""),
             path,
             expires: u32::try_from(self.now.seconds() + u64::from(update.expires)).unwrap_or(u32::MAX),

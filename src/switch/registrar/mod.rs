@@ -18,6 +18,7 @@ use crate::store::journal;
 use change::{Change, Refusal};
 use record::{Contact, FLOW};
 use shards::{Buf, Time, Wall, Written};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::hash::RandomState;
 use std::net::SocketAddr;
@@ -283,6 +284,7 @@ fn answer(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, request: &Message<'_>, pat
             crate::protocol::sip::write_number(&mut contacts, u64::from(contact.reg_id));
         }
     }
+    let path_values = path_of(request);
     let mut headers: [(&str, &[u8]); 3] = [("", b""); 3];
     let mut count = 0;
     let mut add = |name, value| {
@@ -294,8 +296,8 @@ fn answer(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, request: &Message<'_>, pat
     if !contacts.is_empty() {
         add("Contact", &contacts);
     }
-    if let Some(value) = request.header(Name::Path) {
-        add("Path", value);
+    if !path_values.is_empty() {
+        add("Path", &path_values);
     }
     if outbound {
         add("Require", b"outbound");
@@ -309,4 +311,42 @@ fn answer(turn: &mut Turn<'_, '_>, out: &mut Vec<u8>, request: &Message<'_>, pat
     };
     reply.write(out, request, path.peer);
     turn.core.scratch.give(contacts);
+}
+
+/// The values of all Path lines in order, as one list (RFC 3327 section 5.3); nearly always there is
+/// one line at most, which is not copied.
+fn path_of<'a>(request: &Message<'a>) -> Cow<'a, [u8]> {
+    let mut lines = request.headers(Name::Path);
+    let mut values = Cow::Borrowed(lines.next().unwrap_or(b""));
+    for line in lines {
+        let values = values.to_mut();
+        values.extend_from_slice(b", ");
+        values.extend_from_slice(line);
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::sip::{Carrier, Spans, parse};
+
+    #[test]
+    fn all_path_lines_count() {
+        let head = "REGISTER sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:a@h>\r\n\
+                    Call-ID: i\r\nCSeq: 1 REGISTER\r\n";
+        for (lines, values) in [
+            ("", ""),
+            ("Path: <sip:a;lr>,<sip:b;lr>\r\n", "<sip:a;lr>,<sip:b;lr>"),
+            (
+                "Path: <sip:a;lr>\r\nX: y\r\npath: <sip:b;lr>\r\n",
+                "<sip:a;lr>, <sip:b;lr>",
+            ),
+        ] {
+            let text = format!("{head}{lines}\r\n");
+            let mut spans = Spans::default();
+            let request = parse(text.as_bytes(), &mut spans, Carrier::Datagram).expect("a request");
+            assert_eq!(*path_of(&request), *values.as_bytes());
+        }
+    }
 }

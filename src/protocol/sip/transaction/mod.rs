@@ -68,6 +68,9 @@ pub struct User {
     pub generation: u32,
 }
 
+/// Transactions kept for emergency calls and calls in progress, where the limit is large enough.
+const KEPT: usize = 256;
+
 /// The limit of transactions is reached: refuse new work with 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
@@ -260,6 +263,14 @@ impl Transactions {
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         (self.servers.len(), self.clients.len())
+    }
+
+    /// Whether a request that opens something may have a transaction. The last places are kept for
+    /// emergency calls, and for what calls in progress still need.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let kept = (self.limit / 32).min(KEPT);
+        self.servers.len() + self.clients.len() + kept < self.limit
     }
 
     fn is_full(&self) -> bool {

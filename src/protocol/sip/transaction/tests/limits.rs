@@ -22,6 +22,19 @@ fn full_and_not_any_more() {
     assert!(world.layer.mint().is_ok() && world.layer.mint().is_err());
 }
 
+/// New work stops before the limit; emergency calls and what is in progress go on to it.
+#[test]
+fn the_last_places_are_kept() {
+    let mut world = World::with_limit(64);
+    let mut count = 0;
+    while world.layer.has_room() {
+        world.layer.mint().expect("room");
+        count += 1;
+    }
+    assert_eq!(count, 62);
+    assert!(world.layer.mint().is_ok() && world.layer.mint().is_ok() && world.layer.mint().is_err());
+}
+
 /// A CANCEL finds room although the pool is full: it is what empties it.
 #[test]
 fn cancel_beyond_the_limit() {
