@@ -56,10 +56,10 @@ def bindings(bench):
 def relayed_calls(bench):
     figures = Figures()
     few, many = 200, 1200
-    for name, one in (("peer", rtp.rtpengine), ("ringfort", rtp.ringfort)):
+    for name, one, threads in (("peer", rtp.rtpengine, "rtpengine-2"), ("ringfort", rtp.ringfort, "ringfort-2")):
         if name == "peer" or bench.ringfort:
             # The slope: buffers and pools that the first call touches belong to no call.
-            small, large = one(bench, few, name), one(bench, many, name)
+            small, large = one(bench, few, threads), one(bench, many, threads)
             grown = large["rss_busy_kb"] - large["rss_idle_kb"] - (small["rss_busy_kb"] - small["rss_idle_kb"])
             figures.add(name, grown * 1024 / (many - few))
     figures.note(f"growth from {few} to {many} relayed calls with audio; sockets' kernel memory not included")

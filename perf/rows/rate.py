@@ -6,7 +6,7 @@ from rows import calls
 from rows.figures import Figures
 
 NAMES = ["rate"]
-STEPS = [3000, 4000, 5000, 6000, 7000, 8000, 9000, 10000]
+STEPS = [3000, 4000, 5000, 6000, 7000, 8000, 9000, 10000, 11000, 12000, 13000, 14000]
 QUICK = [2000, 3000, 4000, 5000]
 
 
