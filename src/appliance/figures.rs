@@ -24,6 +24,8 @@ pub struct Leftovers {
     pub counted: u32,
     /// Media ports in use.
     pub ports: u64,
+    /// Timers of the roles.
+    pub timers: usize,
 }
 
 impl Appliance {
@@ -38,6 +40,7 @@ impl Appliance {
             records: self.proxy.calls().count(),
             counted: self.core.calls,
             ports: self.core.media.counters().ports_used,
+            timers: self.b2bua.timers() + self.proxy.timers(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What to do with a request: registrar, proxy, B2BUA, and the decisions before them. Roles never
 //! import one another; the appliance hands requests to them.
 
+pub mod alarm;
 pub mod auth;
 pub mod b2bua;
 pub mod cdr;

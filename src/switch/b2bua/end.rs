@@ -98,9 +98,9 @@ impl B2bua {
 
     /// Frees the entry; late messages find nothing from now on.
     pub(super) fn forget(&mut self, at: Handle) {
-        if let Some(call) = self.calls.remove(at)
-            && self.spare.len() < 1024
-        {
+        let Some(mut call) = self.calls.remove(at) else { return };
+        call.alarm.stop(&mut self.timers);
+        if self.spare.len() < 1024 {
             let mut branches = call.branches;
             branches.clear();
             self.spare.push(branches);

@@ -240,7 +240,7 @@ fn new_call(turn: &Turn<'_, '_>, start: &Start<'_>, mut branches: Vec<Branch>) -
         ack_owed: None,
         ring_until: Time::FAR,
         life_until: turn.cx.now + turn.core.site.plan.limits.call_time,
-        armed: Time::FAR,
+        alarm: Default::default(),
         ringing: false,
         service: None,
         trusted: start.trusted,

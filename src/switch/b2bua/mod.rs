@@ -17,6 +17,7 @@ mod timers;
 mod within;
 mod write;
 
+use super::alarm::Alarm;
 use super::core::{Turn, handle, role, user};
 use super::proxy::Hunt;
 use super::redirect::{Lookup, Redirects};
@@ -72,7 +73,7 @@ struct Call {
     ring_until: Time,
     /// The longest call ends here: ghosts too.
     life_until: Time,
-    armed: Time,
+    alarm: Alarm,
     ringing: bool,
     /// The built-in service that answers; `None` between two phones.
     service: Option<Service>,
@@ -166,6 +167,12 @@ impl Call {
 }
 
 impl B2bua {
+    /// How many timers wait; none without calls.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
     /// How many calls there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -22,20 +22,14 @@ impl B2bua {
     pub(super) fn schedule(&mut self, at: Handle) {
         let Some(call) = self.calls.get_mut(at) else { return };
         let due = call.next_due();
-        if due < call.armed {
-            call.armed = due;
-            self.timers.insert(due, at);
-        }
+        call.alarm.ring_by(&mut self.timers, due, at);
     }
 
     /// Everything that is due.
     pub fn expire(&mut self, turn: &mut Turn<'_, '_>) {
         while let Some(at) = self.timers.pop(turn.cx.now) {
             let Some(call) = self.calls.get_mut(at) else { continue };
-            if call.armed > turn.cx.now {
-                continue;
-            }
-            call.armed = Time::FAR;
+            call.alarm.rang();
             self.due(turn, at);
             self.schedule(at);
         }

@@ -69,13 +69,9 @@ impl Proxy {
 
     /// Section 16.6 step 11.
     fn start_timer_c(&mut self, turn: &Turn<'_, '_>, at: Handle) {
-        if self
-            .requests
-            .get(at)
-            .is_some_and(|entry| entry.method == Method::Invite)
-        {
+        if let Some(entry) = self.requests.get_mut(at).filter(|entry| entry.method == Method::Invite) {
             let until = turn.cx.now + turn.core.site.plan.sip.timers.c;
-            self.timers.insert(until, at);
+            entry.alarm.ring_by(&mut self.timers, until, at);
         }
     }
 }

@@ -9,6 +9,7 @@ mod responses;
 mod route;
 mod within;
 
+use super::alarm::Alarm;
 use super::core::{Turn, handle, role, user};
 use super::next_hop;
 use super::redirect::{Lookup, Redirects};
@@ -62,6 +63,8 @@ struct Forwarding {
     done: bool,
     trusted: bool,
     redirect: bool,
+    /// Timer C, or the time for a look-up.
+    alarm: Alarm,
     redirects: Redirects,
     began: Time,
 }
@@ -160,6 +163,7 @@ impl Proxy {
             done: false,
             trusted: start.trusted,
             redirect: start.redirect,
+            alarm: Alarm::default(),
             redirects: Redirects::new(&turn.core.site, start.request, start.proven, start.trusted),
             began: turn.cx.now,
         };
@@ -171,7 +175,9 @@ impl Proxy {
     /// The targets of an opened request are another shard's to tell; without them it is answered at
     /// `until`.
     pub fn wait(&mut self, at: Handle, until: Time) {
-        self.timers.insert(until, at);
+        if let Some(entry) = self.requests.get_mut(at) {
+            entry.alarm.ring_by(&mut self.timers, until, at);
+        }
     }
 
     /// The targets of an opened request are known. `request` when it is at hand, else it is taken
@@ -283,6 +289,7 @@ impl Proxy {
         let Some(mut entry) = self.requests.remove(at) else {
             return;
         };
+        entry.alarm.stop(&mut self.timers);
         let mut branches = std::mem::take(&mut entry.branches);
         branches.clear();
         if self.spare.len() < 1024 {
@@ -323,6 +330,12 @@ impl Proxy {
         self.records.iter()
     }
 
+    /// How many timers wait; none without requests.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
     /// How many requests are on their way.
     #[must_use]
     pub fn requests(&self) -> usize {
@@ -359,6 +372,7 @@ impl Proxy {
     /// Section 16.8: a branch that rang is cancelled, one that was silent counts as 408.
     fn timer_c(&mut self, turn: &mut Turn<'_, '_>, at: Handle) {
         let Some(entry) = self.requests.get_mut(at) else { return };
+        entry.alarm.rang();
         let now = turn.cx.now;
         let mut next = Time::FAR;
         for branch in entry.branches.iter_mut().filter(|branch| branch.status < 200) {
@@ -373,9 +387,7 @@ impl Proxy {
             }
         }
         let late = entry.redirects.give_up(now);
-        if next != Time::FAR {
-            self.timers.insert(next, at);
-        }
+        entry.alarm.ring_by(&mut self.timers, next, at);
         if late {
             self.go_on(turn, at);
         }

@@ -76,7 +76,7 @@ impl Proxy {
             entry.targets = TargetSet::default();
         }
         if entry.redirects.is_waiting() {
-            self.timers.insert(until, at);
+            entry.alarm.ring_by(&mut self.timers, until, at);
         } else {
             self.go_on(turn, at);
         }
