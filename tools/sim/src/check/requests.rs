@@ -1,0 +1,211 @@
+//! The server as UAC: what it sent, and what it was answered.
+
+use super::{Checker, dialog_key, key};
+use crate::text::Glance;
+use shards::Time;
+use std::net::{IpAddr, SocketAddr};
+
+/// An INVITE that the server sent.
+#[derive(Debug)]
+pub(super) struct Invite {
+    uri: String,
+    call_id: String,
+    from: String,
+    to: String,
+    number: u32,
+    /// When something was heard, and when a final response was.
+    heard: Option<Time>,
+    last: Option<Time>,
+    /// To of a failure, which its ACK repeats.
+    failure: Option<String>,
+    pub(super) excused: bool,
+}
+
+/// A dialog that a 2xx opened.
+#[derive(Debug)]
+pub(super) struct Dialog {
+    at: Time,
+    call_id: String,
+    callee: IpAddr,
+    /// 2xx that have to be acknowledged: From tag, CSeq, and whether that was done.
+    answers: Vec<(u64, u32, bool)>,
+    ended: bool,
+    pub(super) excused: bool,
+}
+
+impl Checker {
+    pub(super) fn server_asks(&mut self, at: Time, to: SocketAddr, message: &Glance<'_>, octets: &[u8]) {
+        let method = message.start.split(' ').next().unwrap_or("");
+        self.ended_by(message, method);
+        let before = self.sent.insert(key((message.branch(), method)), key(octets));
+        if before.is_some_and(|before| before != key(octets)) && method != "ACK" {
+            self.broken(at, message.call_id, || {
+                format!("{method} to {to} is sent again, but changed (section 17.1)")
+            });
+        }
+        match method {
+            "ACK" => return self.server_acknowledges(at, to, message),
+            _ if before.is_some() => return,
+            "CANCEL" => return self.server_cancels(at, to, message),
+            "INVITE" => {
+                self.invites.insert(
+                    key(message.branch()),
+                    Invite {
+                        uri: message.uri().to_owned(),
+                        call_id: message.call_id.to_owned(),
+                        from: message.from.to_owned(),
+                        to: message.to.to_owned(),
+                        number: message.number(),
+                        heard: None,
+                        last: None,
+                        failure: None,
+                        excused: false,
+                    },
+                );
+            }
+            _ => {}
+        }
+        self.number_rises(at, to, message, method);
+    }
+
+    /// Section 12.2.1.1. Through a proxy the numbers are the phones' own, and the network may let one
+    /// request overtake another.
+    fn number_rises(&mut self, at: Time, to: SocketAddr, message: &Glance<'_>, method: &str) {
+        if self.role.proxy {
+            return;
+        }
+        let (number, own) = (message.number(), key((message.call_id, message.from_tag(), "")));
+        let dialog = key((message.call_id, message.from_tag(), message.to_tag()));
+        let before = self.numbers.get(&dialog).or_else(|| self.numbers.get(&own)).copied();
+        self.numbers.insert(dialog, number);
+        // Branches of a fork may share what names them before the dialogs.
+        let forks = method == "INVITE" && message.to_tag().is_empty();
+        if let Some(before) = before.filter(|&before| before >= number && !forks) {
+            self.broken(at, message.call_id, || {
+                format!("{method} to {to} has CSeq {number} after {before} (section 12.2.1.1)")
+            });
+        }
+    }
+
+    /// Sections 13.2.2.4 and 17.1.1.3.
+    fn server_acknowledges(&mut self, at: Time, to: SocketAddr, message: &Glance<'_>) {
+        let (number, call_id) = (message.number(), message.call_id);
+        if let Some(invite) = self.invites.get(&key(message.branch())) {
+            let fits = invite.failure.as_deref() == Some(message.to);
+            if !(fits && invite.number == number && invite.call_id == call_id && invite.from == message.from) {
+                let failure = format!("{:?}", invite.failure);
+                self.broken(at, call_id, || {
+                    format!("ACK to {to} does not fit the failure of its INVITE, {failure} (section 17.1.1.3)")
+                });
+            }
+            return;
+        }
+        let from = key(message.from_tag());
+        let dialog = self.dialogs.get_mut(&dialog_key(message));
+        let answer = dialog.and_then(|dialog| {
+            dialog
+                .answers
+                .iter_mut()
+                .find(|answer| (answer.0, answer.1) == (from, number))
+        });
+        match answer {
+            Some(answer) => answer.2 = true,
+            None => self.broken(at, call_id, || {
+                format!("ACK {number} to {to}, where nobody answered that with 2xx (section 13.2.2.4)")
+            }),
+        }
+    }
+
+    /// Section 9.1.
+    fn server_cancels(&mut self, at: Time, to: SocketAddr, message: &Glance<'_>) {
+        let grace = self.role.grace;
+        let wrong = match self.invites.get(&key(message.branch())) {
+            None => Some("no INVITE was sent with its branch"),
+            Some(invite) if invite.uri != message.uri() => Some("another Request-URI than its INVITE"),
+            Some(invite) if invite.number != message.number() || invite.call_id != message.call_id => {
+                Some("another CSeq or Call-ID than its INVITE")
+            }
+            Some(invite) if invite.from != message.from || invite.to != message.to => {
+                Some("another From or To than its INVITE")
+            }
+            Some(invite) if invite.heard.is_none() => Some("before anything was heard"),
+            Some(invite) if invite.last.is_some_and(|last| last + grace < at) => Some("after the final response"),
+            Some(_) => None,
+        };
+        if let Some(wrong) = wrong {
+            self.broken(at, message.call_id, || format!("CANCEL to {to}: {wrong} (section 9.1)"));
+        }
+    }
+
+    pub(super) fn server_is_answered(&mut self, at: Time, from: SocketAddr, message: &Glance<'_>) {
+        let status = message.status();
+        if message.method() != "INVITE" {
+            return;
+        }
+        let Some(invite) = self.invites.get_mut(&key(message.branch())) else {
+            return;
+        };
+        invite.heard.get_or_insert(at);
+        if status < 200 {
+            return;
+        }
+        if status >= 300 {
+            if invite.last.is_none() {
+                invite.failure = Some(message.to.to_owned());
+            }
+            invite.last.get_or_insert(at);
+            return;
+        }
+        invite.last.get_or_insert(at);
+        let excused = invite.excused;
+        let dialog = self.dialogs.entry(dialog_key(message)).or_insert_with(|| Dialog {
+            at,
+            call_id: message.call_id.to_owned(),
+            callee: from.ip(),
+            answers: Vec::new(),
+            ended: false,
+            excused,
+        });
+        let answer = (key(message.from_tag()), message.number());
+        if !dialog.answers.iter().any(|known| (known.0, known.1) == answer) {
+            dialog.answers.push((answer.0, answer.1, false));
+        }
+    }
+
+    /// A BYE ends the dialog, whoever sent it.
+    pub(super) fn ended_by(&mut self, message: &Glance<'_>, method: &str) {
+        if method == "BYE"
+            && let Some(dialog) = self.dialogs.get_mut(&dialog_key(message))
+        {
+            dialog.ended = true;
+        }
+    }
+
+    /// Sections 13.2.2.4 and 15: every 2xx is acknowledged in the end, every dialog ended. Not where
+    /// the phone that has to do it (through a proxy the caller acknowledges) is gone.
+    pub(super) fn unended(&mut self, at: Time) {
+        let mut wrong = Vec::new();
+        for dialog in self.dialogs.values().filter(|dialog| !dialog.excused) {
+            let caller = self.callers.get(&key(dialog.call_id.as_str()));
+            if self.gone.contains(&dialog.callee) || caller.is_some_and(|caller| self.gone.contains(caller)) {
+                continue;
+            }
+            let (callee, since) = (dialog.callee, dialog.at.millis());
+            // Section 15.1.1: with the BYE the dialog is over, and what was open in it.
+            let open = |(place, answer): &(usize, &(u64, u32, bool))| !answer.2 && (*place == 0 || !dialog.ended);
+            for (_, (_, number, _)) in dialog.answers.iter().enumerate().filter(open) {
+                let text = format!(
+                    "the 2xx of {callee} to INVITE {number} at {since} was never acknowledged (section 13.2.2.4)"
+                );
+                wrong.push((dialog.call_id.clone(), text));
+            }
+            if !dialog.ended {
+                let text = format!("the dialog with {callee} since {since} was never ended (section 15)");
+                wrong.push((dialog.call_id.clone(), text));
+            }
+        }
+        for (call_id, text) in wrong {
+            self.broken(at, &call_id, || text);
+        }
+    }
+}
