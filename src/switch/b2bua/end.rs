@@ -138,7 +138,7 @@ impl B2bua {
 /// Sends a request of ours within a dialog; nobody waits for its answer (the transaction layer
 /// sends it again as long as RFC 3261 says).
 pub(super) fn send_in(turn: &mut Turn<'_, '_>, dialog: &mut Dialog, path: &Path, method: Method, sdp: &[u8]) {
-    let Ok((client, branch)) = turn.core.tx.mint() else {
+    let Ok((client, branch)) = turn.core.tx.mint_for(method) else {
         return;
     };
     let mut octets = turn.core.scratch.take();

@@ -142,24 +142,35 @@ impl Recording {
     /// same caller soonest after the one it got, and the other way round.
     fn sides(&self, call_id: &str) -> Vec<String> {
         let mut sides = vec![call_id.to_owned()];
-        let invites: Vec<(Time, Glance<'_>)> = self
-            .steps
-            .iter()
-            .filter_map(|step| match &step.what {
-                What::Message { text, .. } if text.starts_with("INVITE ") => Some((step.at, Glance::read(text)?)),
-                _ => None,
-            })
-            .filter(|(_, message)| message.to_tag().is_empty())
-            .collect();
-        let Some((at, own)) = invites.iter().find(|(_, message)| message.call_id == call_id) else {
+        let opening = |step: &Step| match &step.what {
+            What::Message { from, text, .. } if text.starts_with("INVITE ") => {
+                let message = Glance::read(text).filter(|message| message.to_tag().is_empty())?;
+                Some((
+                    step.at,
+                    *from,
+                    user(uri(message.from)).to_owned(),
+                    message.call_id.to_owned(),
+                ))
+            }
+            _ => None,
+        };
+        let invites: Vec<_> = self.steps.iter().filter_map(opening).collect();
+        // Who sent an INVITE with a Call-ID first, made it.
+        let maker = |call_id: &str| invites.iter().find(|invite| invite.3 == call_id).map(|invite| invite.1);
+        let Some((at, from, caller, _)) = invites.iter().find(|invite| invite.3 == call_id) else {
             return sides;
         };
-        let caller = |message: &Glance<'_>| user(uri(message.from)).to_owned();
-        for (when, message) in &invites {
+        for (when, _, who, other) in &invites {
             let near = when.millis().abs_diff(at.millis()) < ASIDE;
-            let new = !sides.iter().any(|known| known == message.call_id);
-            if near && new && sides.len() < 4 && caller(message) == caller(own) && message.call_id != call_id {
-                sides.push(message.call_id.to_owned());
+            let new = !sides.contains(other);
+            if near && new && sides.len() < 4 && who == caller && maker(other) != Some(*from) && other != call_id {
+                let made = maker(other);
+                let named = |maker: Option<SocketAddr>| maker.and_then(|maker| self.names.get(&maker.ip()));
+                // One of the two is the server's.
+                let servers = [Some(*from), made].map(|maker| named(maker).is_some_and(|name| name == "server"));
+                if servers[0] != servers[1] {
+                    sides.push(other.clone());
+                }
             }
         }
         sides

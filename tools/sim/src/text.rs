@@ -33,7 +33,6 @@ impl Text {
     }
 
     /// All values of a header, by its name in lower case.
-    #[must_use]
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.headers
             .iter()

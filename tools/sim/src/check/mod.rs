@@ -54,10 +54,14 @@ pub struct Checker {
     sent: HashMap<u64, u64>,
     /// By Call-ID and both tags, in either order.
     dialogs: HashMap<u64, Dialog>,
+    /// Dialogs that a BYE ended.
+    byes: HashSet<u64>,
     /// The last CSeq that it sent, by Call-ID and both tags (the remote one empty before the dialog).
     numbers: HashMap<u64, u32>,
     /// Who opened the call, by Call-ID.
     callers: HashMap<u64, IpAddr>,
+    /// INVITEs that were refused for overload, by Call-ID and CSeq.
+    shed: HashSet<u64>,
     /// Calls of which a datagram was corrupted.
     spoiled: HashSet<u64>,
     /// Who received or sent one.
@@ -94,6 +98,8 @@ impl Checker {
             dialogs: HashMap::new(),
             numbers: HashMap::new(),
             callers: HashMap::new(),
+            byes: HashSet::new(),
+            shed: HashSet::new(),
             spoiled: HashSet::new(),
             odd: HashSet::new(),
             gone: HashSet::new(),

@@ -3,6 +3,7 @@
 use super::{Checker, dialog_key, key};
 use crate::text::Glance;
 use shards::Time;
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
 /// An INVITE that the server sent.
@@ -27,10 +28,20 @@ pub(super) struct Dialog {
     at: Time,
     call_id: String,
     callee: IpAddr,
-    /// 2xx that have to be acknowledged: From tag, CSeq, and whether that was done.
-    answers: Vec<(u64, u32, bool)>,
-    ended: bool,
+    /// 2xx that have to be acknowledged.
+    answers: Vec<Answer>,
     pub(super) excused: bool,
+}
+
+/// A 2xx to an INVITE.
+#[derive(Debug)]
+struct Answer {
+    /// Hash of the From tag: who asked.
+    by: u64,
+    number: u32,
+    /// It opened the dialog.
+    opening: bool,
+    acknowledged: bool,
 }
 
 impl Checker {
@@ -106,10 +117,13 @@ impl Checker {
             dialog
                 .answers
                 .iter_mut()
-                .find(|answer| (answer.0, answer.1) == (from, number))
+                .find(|answer| (answer.by, answer.number) == (from, number))
         });
         match answer {
-            Some(answer) => answer.2 = true,
+            Some(answer) => answer.acknowledged = true,
+            // Sections 8.2.7 and 16.11: a proxy that is overloaded refuses without state, and cannot tell
+            // the ACK to that within a dialog from one to a 2xx.
+            None if self.role.proxy && self.shed.contains(&key((call_id, number))) => {}
             None => self.broken(at, call_id, || {
                 format!("ACK {number} to {to}, where nobody answered that with 2xx (section 13.2.2.4)")
             }),
@@ -145,6 +159,9 @@ impl Checker {
         let Some(invite) = self.invites.get_mut(&key(message.branch())) else {
             return;
         };
+        if invite.call_id != message.call_id {
+            return; // the network changed the INVITE on its way
+        }
         invite.heard.get_or_insert(at);
         if status < 200 {
             return;
@@ -158,48 +175,74 @@ impl Checker {
         }
         invite.last.get_or_insert(at);
         let excused = invite.excused;
+        let opening = !invite.to.contains(";tag=");
         let dialog = self.dialogs.entry(dialog_key(message)).or_insert_with(|| Dialog {
             at,
             call_id: message.call_id.to_owned(),
             callee: from.ip(),
             answers: Vec::new(),
-            ended: false,
             excused,
         });
-        let answer = (key(message.from_tag()), message.number());
-        if !dialog.answers.iter().any(|known| (known.0, known.1) == answer) {
-            dialog.answers.push((answer.0, answer.1, false));
+        let (by, number) = (key(message.from_tag()), message.number());
+        if !dialog
+            .answers
+            .iter()
+            .any(|known| (known.by, known.number) == (by, number))
+        {
+            dialog.answers.push(Answer {
+                by,
+                number,
+                opening,
+                acknowledged: false,
+            });
         }
     }
 
     /// A BYE ends the dialog, whoever sent it.
     pub(super) fn ended_by(&mut self, message: &Glance<'_>, method: &str) {
-        if method == "BYE"
-            && let Some(dialog) = self.dialogs.get_mut(&dialog_key(message))
-        {
-            dialog.ended = true;
+        if method == "BYE" {
+            self.byes.insert(dialog_key(message));
         }
+    }
+
+    /// Call-IDs of calls that a phone took part in that is gone now.
+    pub(super) fn calls_of_gone(&self) -> HashSet<u64> {
+        let callers = self.callers.iter().filter(|(_, caller)| self.gone.contains(caller));
+        let dialogs = self
+            .dialogs
+            .values()
+            .filter(|dialog| self.gone.contains(&dialog.callee));
+        let callees = dialogs.map(|dialog| key(dialog.call_id.as_str()));
+        callers.map(|(call, _)| *call).chain(callees).collect()
     }
 
     /// Sections 13.2.2.4 and 15: every 2xx is acknowledged in the end, every dialog ended. Not where
     /// the phone that has to do it (through a proxy the caller acknowledges) is gone.
     pub(super) fn unended(&mut self, at: Time) {
         let mut wrong = Vec::new();
-        for dialog in self.dialogs.values().filter(|dialog| !dialog.excused) {
+        for (known, dialog) in self.dialogs.iter().filter(|(_, dialog)| !dialog.excused) {
             let caller = self.callers.get(&key(dialog.call_id.as_str()));
             if self.gone.contains(&dialog.callee) || caller.is_some_and(|caller| self.gone.contains(caller)) {
                 continue;
             }
+            let ended = self.byes.contains(known);
             let (callee, since) = (dialog.callee, dialog.at.millis());
-            // Section 15.1.1: with the BYE the dialog is over, and what was open in it.
-            let open = |(place, answer): &(usize, &(u64, u32, bool))| !answer.2 && (*place == 0 || !dialog.ended);
-            for (_, (_, number, _)) in dialog.answers.iter().enumerate().filter(open) {
+            // Section 15.1.1: with the BYE the dialog is over, and what was open in it. Through a proxy that
+            // holds for the opening INVITE too: a callee that does not wait for the ACK (section 15) is
+            // not the proxy's fault.
+            let strict = |answer: &Answer| (answer.opening && !self.role.proxy) || !ended;
+            for answer in dialog
+                .answers
+                .iter()
+                .filter(|answer| !answer.acknowledged && strict(answer))
+            {
+                let number = answer.number;
                 let text = format!(
                     "the 2xx of {callee} to INVITE {number} at {since} was never acknowledged (section 13.2.2.4)"
                 );
                 wrong.push((dialog.call_id.clone(), text));
             }
-            if !dialog.ended {
+            if !ended {
                 let text = format!("the dialog with {callee} since {since} was never ended (section 15)");
                 wrong.push((dialog.call_id.clone(), text));
             }

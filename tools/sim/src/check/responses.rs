@@ -63,6 +63,9 @@ impl Checker {
     pub(super) fn server_answers(&mut self, at: Time, to: SocketAddr, message: &Glance<'_>, octets: &[u8]) {
         let (status, method) = (message.status(), message.method());
         let proxy = self.role.proxy;
+        if status == 503 && method == "INVITE" {
+            self.shed.insert(key((message.call_id, message.number())));
+        }
         let Some(served) = self.served.get_mut(&served_key(message, method)) else {
             if !self.odd.contains(&to.ip()) {
                 self.broken(at, message.call_id, || {
@@ -90,6 +93,7 @@ impl Checker {
 
     pub(super) fn unanswered(&mut self, at: Time, records: &HashMap<u64, u32>) {
         let mut wrong = Vec::new();
+        let excused = self.calls_of_gone();
         for served in self.served.values().filter(|served| !served.excused) {
             // RFC 4320 section 4.2: a proxy sends no 408 to a non-INVITE.
             let must = matches!(served.method.as_str(), "INVITE" | "REGISTER" | "CANCEL") || !self.role.proxy;
@@ -100,6 +104,10 @@ impl Checker {
                     served.at.millis()
                 );
                 wrong.push((served.call_id.clone(), text));
+            }
+            // Through a proxy, the call of a phone that is gone has no end that anybody hears of.
+            if self.role.proxy && excused.contains(&key(served.call_id.as_str())) {
+                continue;
             }
             let answered = served.opening && served.finals.iter().any(|last| (200..300).contains(&last.status));
             if answered && !records.contains_key(&key(served.call_id.as_str())) {
@@ -134,6 +142,8 @@ impl Served {
             (None, _) if proxy && invite && success => None,
             // Section 8.2.7 again: of a request that took no transaction, a copy is new.
             (None, Some(first)) if matches!(first.status, 401 | 407 | 503) => None,
+            // And a nonce that was used for the first copy is stale for the second.
+            (None, Some(first)) if matches!(status, 401 | 407) && first.status >= 300 => None,
             (None, Some(first)) => Some(format!(
                 "{status} of {} after {} (section 17.2: one final response)",
                 self.method, first.status

@@ -1,6 +1,6 @@
 //! The calling side, and what both sides do within a dialog.
 
-use super::{DOMAIN, Duration, EndpointCx, Leg, Phone, SERVER, SocketAddr, State, Text, Timer, text};
+use super::{Answer, DOMAIN, Duration, EndpointCx, Leg, Phone, SERVER, SocketAddr, State, Text, Timer, text};
 
 impl Phone {
     /// Calls a user or number; the leg's index.
@@ -61,6 +61,13 @@ impl Phone {
         self.legs[place].unacked = None;
         let cseq = self.next_cseq(place);
         self.within(cx, place, "BYE", cseq, "", "");
+    }
+
+    pub(super) fn bye_again(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+        if self.habits.answer != Answer::Dead {
+            let cseq = self.next_cseq(place);
+            self.within(cx, place, "BYE", cseq, "", "");
+        }
     }
 
     /// Changes the session by re-INVITE or UPDATE.
@@ -146,6 +153,11 @@ impl Phone {
                 if status < 300 && !response.body.is_empty() {
                     self.described(cx, place, &response.body);
                 }
+            }
+            // Section 21.5.4: later (Retry-After says 5 s), or the call stays in everybody's books.
+            ("BYE", Some(place)) if first && matches!(status, 500 | 503) && self.legs[place].refused < 60 => {
+                self.legs[place].refused += 1;
+                self.timer(cx, Duration::from_secs(5), Timer::ByeAgain(place));
             }
             // Section 9.1: the server knows nothing of it (any more).
             ("CANCEL", Some(place)) if status >= 300 && self.legs[place].state == State::Early => {
@@ -278,6 +290,7 @@ impl Leg {
             owes_answer: false,
             answers_in_ack: 0,
             answers: 0,
+            refused: 0,
             early_tag: String::new(),
             early_target: String::new(),
             asking: None,

@@ -131,6 +131,8 @@ pub struct Leg {
     answers_in_ack: u32,
     /// Answers that an ACK brought.
     answers: u32,
+    /// How often its BYE was refused for overload.
+    refused: u32,
     early_tag: String,
     early_target: String,
     /// Our re-INVITE is under way.
@@ -188,6 +190,7 @@ enum Timer {
     Resume(usize),
     Retry(usize, &'static str),
     GiveUp(usize),
+    ByeAgain(usize),
     Resend(usize),
     Audio(usize),
 }
@@ -322,6 +325,7 @@ impl Endpoint for Phone {
             Timer::Resume(leg) => self.change(cx, leg, "INVITE", "sendrecv"),
             Timer::Retry(leg, direction) => self.change(cx, leg, "INVITE", direction),
             Timer::GiveUp(leg) => self.cancel(cx, leg),
+            Timer::ByeAgain(leg) => self.bye_again(cx, leg),
             Timer::Resend(leg) => self.resend(cx, leg),
             Timer::Audio(leg) => self.speak(cx, leg),
         }

@@ -51,6 +51,9 @@ impl Swarm {
             2 => "nobody".to_owned(),
             _ => self.stage.look(self.phones[callee]).name.clone(),
         };
+        if number == self.stage.look(self.phones[caller]).name {
+            return; // its own telephone would ring
+        }
         // Any phone of the user may lead elsewhere.
         let mut also = Vec::new();
         for (place, lead) in self.leads.iter().enumerate() {
@@ -161,6 +164,7 @@ impl Swarm {
         phone.switch_off();
         let (ip, name) = (phone.me.ip(), phone.name.clone());
         self.dead[place] = true;
+        self.gone = true;
         self.checker.borrow_mut().gone(ip);
         self.deed_log(&format!("{name} at {ip} dies"));
     }
@@ -176,6 +180,7 @@ impl Swarm {
         });
         if self.draw.proxy {
             // What it has to acknowledge goes to where it was.
+            self.gone = true;
             self.checker.borrow_mut().gone(ip);
         }
         self.deed_log(&format!("the phone at {ip} moves"));

@@ -54,6 +54,8 @@ struct Swarm {
     phones: Vec<EndpointId>,
     /// By phone: it died.
     dead: Vec<bool>,
+    /// Some phone died, or moved out of its calls.
+    gone: bool,
     /// By phone: the name that its callers are led to, or nothing.
     leads: Vec<Option<String>>,
     checker: Rc<RefCell<Checker>>,
@@ -122,6 +124,7 @@ impl Swarm {
             draw,
             phones: Vec::new(),
             dead: Vec::new(),
+            gone: false,
             leads: Vec::new(),
             checker,
             recording,
@@ -192,19 +195,23 @@ impl Swarm {
         for shard in 0..self.draw.shards {
             self.stage.world.fail_log(shard, false);
         }
-        self.stage.run(60_000);
-        self.stage.run(200_000);
+        // Timer C of a contact that does not answer, then the next contact's call, then what lingers.
+        self.stage.run(460_000);
     }
 
     /// Nothing may be left; then one more call has to succeed, and end.
     fn finish(&mut self, outcome: &mut Outcome) {
-        let mut wrong = self.stage.left();
-        if wrong.is_empty() && !self.another_call() {
+        // A changed Record-Route or Contact leads a BYE past the proxy, too.
+        let corrupts = self.draw.links.iter().any(|link| link.corrupt > 0);
+        let gone = self.draw.proxy && (self.gone || corrupts);
+        let mut wrong = self.stage.left(gone);
+        let full = gone && self.draw.tiny.0.is_some();
+        if wrong.is_empty() && !full && !self.another_call() {
             wrong.push("healed and at rest, but a new call does not succeed".into());
         }
         self.stage.run(200_000);
         if wrong.is_empty() {
-            wrong = self.stage.left();
+            wrong = self.stage.left(gone);
         }
         for &id in &self.phones {
             let phone = self.stage.look(id);
