@@ -14,6 +14,7 @@ use ringfort::protocol::Transport;
 use ringfort::protocol::sip::digest::Nonces;
 use ringfort::protocol::sip::transaction::Transactions;
 use ringfort::switch::core::{Core, Scratch};
+use ringfort::switch::keyed::Keyed;
 use ringfort::switch::mesh::Mesh;
 use ringfort::switch::registrar::Registrar;
 use ringfort::switch::site::Site;
@@ -21,7 +22,6 @@ use shards::{Cx, ListenerId, LogFile, MediaSlice, OpenError, Program, ShardId, S
 use shards::{Outbox, Time, Verdict, Wall, Written};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,7 +154,7 @@ fn plan(policy: CallPolicy) -> Plan {
 impl Desk {
     fn new(mode: Mode, media: MediaPath) -> Self {
         let plan = plan(CallPolicy { mode, media });
-        let site = Arc::new(Site::new(plan.clone(), &[SERVER], RandomState::new()));
+        let site = Arc::new(Site::new(plan.clone(), &[SERVER], Keyed::new([7; 32])));
         let slice = MediaSlice::split(&[SERVER_IP], 20_000, 20_799, 1).remove(0);
         let own = Arc::new(OwnSockets::new(&[(SERVER_IP, SERVER_IP)], plan.media.ports));
         let limits = MediaLimits {

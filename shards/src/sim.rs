@@ -5,12 +5,14 @@
 
 mod endpoint;
 mod journal;
+mod observe;
 mod random;
 mod shard;
 mod stream;
 mod world;
 
 pub use endpoint::{Endpoint, EndpointCx, EndpointId, StreamInput};
+pub use observe::{Fate, Happening, Observed};
 pub use random::Random;
 pub use world::World;
 
@@ -33,6 +35,8 @@ pub struct Link {
     pub duplicate: u32,
     /// Delayed by four times the jitter more, so that others overtake it.
     pub reorder: u32,
+    /// Delivered with one to four octets changed.
+    pub corrupt: u32,
 }
 
 impl Default for Link {
@@ -43,6 +47,7 @@ impl Default for Link {
             loss: 0,
             duplicate: 0,
             reorder: 0,
+            corrupt: 0,
         }
     }
 }

@@ -349,6 +349,11 @@ impl Appliance {
         if request.to_tag().is_some_and(|tag| b2bua::read_tag(tag).is_some()) {
             return self.b2bua.ack(&mut turn, request, path);
         }
+        // Section 8.2.7: of an answer that took no transaction, and it repeats the INVITE's branch. The
+        // call's next INVITE may have overtaken it, so that its Call-ID is known.
+        if request.to_tag() == Some(&turn.stateless_tag(request)) {
+            return;
+        }
         let Ok(uri) = Uri::parse(request.uri()) else { return };
         let routes = Routes::of(&turn.core.site, request);
         let within = proxy::Within {

@@ -11,6 +11,7 @@ use crate::protocol::sip::frame;
 use crate::protocol::sip::transaction::Transactions;
 use crate::store::Store;
 use crate::switch::core::{Core, Scratch};
+use crate::switch::keyed::Keyed;
 use crate::switch::mesh::Mesh;
 use crate::switch::registrar::Registrar;
 use crate::switch::site::Site;
@@ -20,7 +21,6 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use shards::MediaSlice;
 use shards::supervise::{Cluster, ListenerKind, ListenerPlan, Plan as ShardPlan, Seat};
-use std::hash::RandomState;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A running appliance.
@@ -31,7 +31,7 @@ pub(super) struct Running {
 
 /// Starts the shards with their stored bindings.
 pub(super) fn launch(plan: Plan, store: &Arc<Store>) -> Result<Running, Stop> {
-    let hasher = RandomState::new();
+    let hasher = Keyed::new(seed());
     let bound: Vec<_> = plan.sip.listeners.iter().map(|listener| listener.address).collect();
     let preliminary = Site::new(plan.clone(), &bound, hasher.clone());
     let first = Arc::new(Mutex::new(load(&preliminary, store)?));

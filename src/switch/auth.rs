@@ -126,7 +126,7 @@ mod tests {
     use crate::config::plan::User;
     use crate::protocol::sip::digest::{Ha1, ha2, response};
     use crate::protocol::sip::{Carrier, Spans, parse};
-    use std::hash::RandomState;
+    use crate::switch::keyed::Keyed;
 
     const REALM: &[u8] = b"campus.example";
     const NOW: Time = Time::from_millis(5000);
@@ -142,7 +142,7 @@ mod tests {
             display: None,
         };
         plan.users = vec![user("alice", None), user("bob", Some(vec![DigestAlgorithm::Sha256]))];
-        Site::new(plan, &[], RandomState::new())
+        Site::new(plan, &[], Keyed::new([7; 32]))
     }
 
     /// The verdict on a REGISTER whose credentials are made with `ha1`.
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(offered_to(&site, "carol"), both);
         let mut plan = site.plan.clone();
         plan.users.retain(|user| user.digest.is_none());
-        let site = Site::new(plan, &[], RandomState::new());
+        let site = Site::new(plan, &[], Keyed::new([7; 32]));
         assert_eq!(offered_to(&site, "alice"), both);
     }
 }

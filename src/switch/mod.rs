@@ -6,6 +6,7 @@ pub mod auth;
 pub mod b2bua;
 pub mod cdr;
 pub mod core;
+pub mod keyed;
 pub mod mesh;
 pub mod next_hop;
 pub mod proxy;

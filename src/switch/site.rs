@@ -1,6 +1,7 @@
 //! The site as all shards see it: the plan with what is derived from it once, read-only, shared.
 //! A reload makes a new one and sends it to every shard.
 
+use super::keyed::Keyed;
 use super::secrets::Secrets;
 use crate::config::plan::{Host, Plan, Target as TrunkTarget, User};
 use crate::protocol::sip::Uri;
@@ -8,7 +9,7 @@ use crate::protocol::sip::digest::hex_pair;
 use crate::protocol::{Path, Transport};
 use hashbrown::HashMap;
 use shards::{ConnId, ListenerId, ShardId};
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 /// What a listener is called in messages.
@@ -40,7 +41,7 @@ pub struct Site {
     users: HashMap<Vec<u8>, usize>,
     /// What is known beforehand of digests.
     pub secrets: Secrets,
-    hasher: RandomState,
+    hasher: Keyed,
     realm: Vec<u8>,
 }
 
@@ -62,7 +63,7 @@ impl Site {
     /// Derives the tables. `bound` are the listeners' real addresses (a plan may say port 0).
     /// `hasher` has to be the same in all sites of a process: it decides who is whose home.
     #[must_use]
-    pub fn new(plan: Plan, bound: &[SocketAddr], hasher: RandomState) -> Self {
+    pub fn new(plan: Plan, bound: &[SocketAddr], hasher: Keyed) -> Self {
         let listeners = plan.sip.listeners.iter().enumerate().map(|(index, listener)| {
             let address = bound.get(index).copied().unwrap_or(listener.address);
             let hostport = if listener.advertised.is_empty() || listener.advertised == listener.address.to_string() {
@@ -110,7 +111,7 @@ impl Site {
 
     /// The hasher, to make the next site of a reload.
     #[must_use]
-    pub fn hasher(&self) -> RandomState {
+    pub fn hasher(&self) -> Keyed {
         self.hasher.clone()
     }
 
@@ -358,7 +359,7 @@ mod tests {
                 advertised: advertised.into(),
                 media: Vec::new(),
             }];
-            let site = Site::new(plan, &[address], RandomState::new());
+            let site = Site::new(plan, &[address], Keyed::new([7; 32]));
             let is_ours = |text: &str| site.is_ours(&Uri::parse(text.as_bytes()).expect("a URI"));
             assert!(is_ours(ours), "{ours}");
             assert!(is_ours("sip:a@10.0.0.5"));

@@ -5,7 +5,9 @@ use super::proxied::by_proxy;
 use super::stage::{Setup, Stage};
 use ringfort::config::Plan;
 use ringfort::switch::mesh::Mesh;
-use shards::sim::EndpointId;
+use shards::sim::{EndpointId, Happening};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 fn relayed(plan: &mut Plan) {
@@ -211,5 +213,37 @@ fn shards_that_cannot_speak() {
         let status = stage.look(alice).leg().status;
         assert!(matches!(status, 408 | 480 | 503), "seed {seed}: {status}");
         stage.rest_at_most(1);
+    }
+}
+
+/// Section 13.2.2.4: the callee's 2xx is acknowledged even when its offer is never answered.
+#[test]
+fn a_delayed_offer_that_nobody_answers_is_acknowledged_all_the_same() {
+    for seed in [0, 1, 4, 5] {
+        let caller = Habits {
+            offers: false,
+            acks: false,
+            ..Habits::default()
+        };
+        let (mut stage, alice, bob) = stage(seed, caller, Answer::After(Duration::from_secs(1)));
+        let sent = Rc::new(RefCell::new(Vec::new()));
+        let sees = sent.clone();
+        let to_bob = stage.look(bob).me;
+        stage.world.observe(Box::new(move |seen| match seen.what {
+            Happening::Sent { to, octets, .. } if to == to_bob => {
+                let start = octets.split(|&octet| octet == b' ').next().unwrap_or(&[]);
+                sees.borrow_mut().push(String::from_utf8_lossy(start).into_owned());
+            }
+            _ => {}
+        }));
+        stage.run(60_000);
+        assert!(stage.look(alice).leg().is_over() && stage.look(bob).leg().is_over());
+        let sent = sent.borrow();
+        let first = |method: &str| sent.iter().position(|sent| sent == method);
+        assert!(
+            first("ACK").is_some() && first("ACK") < first("BYE"),
+            "seed {seed}: {sent:?}"
+        );
+        stage.rest(1);
     }
 }

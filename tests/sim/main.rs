@@ -6,12 +6,11 @@ mod ends;
 mod forking;
 mod limits;
 mod lossy;
-mod phone;
 mod proxied;
 mod redirected;
 mod registration;
 mod relayed;
 mod restart;
 mod services;
-mod stage;
-mod text;
+
+use ringfort_sim::{phone, stage, text};

@@ -1,10 +1,13 @@
 //! Calls through the proxy: a trunk route that is open, and users among themselves.
 
 use super::phone::{Answer, Habits};
-use super::stage::{DOMAIN, Setup, Stage};
+use super::stage::{DOMAIN, SERVER, Setup, Stage};
 use ringfort::config::Plan;
 use ringfort::config::plan::{CallPolicy, Host, MediaPath, Mode, Route, RouteAuth, Target, Trunk};
 use ringfort::protocol::Transport;
+use shards::sim::{Happening, Link};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 pub(super) fn by_proxy(plan: &mut Plan) {
@@ -178,6 +181,41 @@ fn failures_pass_the_proxy() {
             got == status || (answer, got) == (Answer::Rings, 487),
             "{answer:?}: {got}"
         );
+        stage.rest(1);
+    }
+}
+
+/// Section 8.2.7: the ACK of a challenge is nobody's but ours, also when the INVITE with the
+/// credentials overtook it and opened the call.
+#[test]
+fn the_acknowledgement_of_a_challenge_goes_nowhere() {
+    for seed in 0..20 {
+        let mut stage = Stage::new(Setup {
+            seed,
+            change: by_proxy,
+            ..Setup::default()
+        });
+        let alice = stage.registered("alice", Habits::default());
+        stage.registered("bob", Habits::default());
+        let passed = Rc::new(Cell::new(0));
+        let count = passed.clone();
+        stage.world.observe(Box::new(move |seen| match seen.what {
+            Happening::Sent { from, octets, .. } if from == SERVER && octets.starts_with(b"ACK ") => {
+                count.set(count.get() + 1);
+            }
+            _ => {}
+        }));
+        stage.world.set_link(Link {
+            jitter: Duration::from_millis(20),
+            ..Link::default()
+        });
+        let number = stage.name("bob");
+        stage.act(alice, |phone, cx| phone.call(cx, &number));
+        stage.run(1000);
+        assert!(stage.look(alice).leg().rings(), "seed {seed}");
+        assert_eq!(passed.get(), 0, "seed {seed}: the call is not answered yet");
+        stage.run(5000);
+        stage.act(alice, |phone, cx| phone.hang_up(cx, 0));
         stage.rest(1);
     }
 }

@@ -22,7 +22,14 @@ fn stage(seed: u64, change: fn(&mut Plan)) -> Stage {
     })
 }
 
-impl Stage {
+trait Elsewhere {
+    fn uri(&self, stem: &str) -> String;
+    fn moved(&mut self, stem: &str, to: String) -> EndpointId;
+    fn call(&mut self, caller: EndpointId, stem: &str, peer: &str);
+    fn invites(&mut self, phone: EndpointId) -> usize;
+}
+
+impl Elsewhere for Stage {
     fn uri(&self, stem: &str) -> String {
         format!("<sip:{}@{DOMAIN}>", self.name(stem))
     }

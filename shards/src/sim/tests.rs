@@ -196,6 +196,7 @@ const ROUGH: Link = Link {
     loss: 50_000,
     duplicate: 50_000,
     reorder: 200_000,
+    corrupt: 0,
 };
 
 #[test]

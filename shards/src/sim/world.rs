@@ -8,6 +8,7 @@ mod streams;
 use event::{Event, Planned};
 
 use super::endpoint::{Endpoint, EndpointId, StreamInput};
+use super::observe::{Happening, Observed, Observer};
 use super::shard::{Bounds, Shard, Wish};
 use super::stream::Connection;
 use super::{Random, WorldPlan};
@@ -44,6 +45,7 @@ pub struct World<P: Program> {
     mesh_last: HashMap<(Sender32, ShardId), Time>,
     trace: u64,
     events: u64,
+    observer: Option<Observer>,
 }
 
 /// A sender as a key: shards by number, ops as -1.
@@ -74,6 +76,7 @@ impl<P: Program> World<P> {
             mesh_last: HashMap::new(),
             trace: 0xcbf2_9ce4_8422_2325,
             events: 0,
+            observer: None,
             plan,
         };
         for shard in 0..world.plan.shards {
@@ -159,6 +162,23 @@ impl<P: Program> World<P> {
         self.queue.is_empty()
     }
 
+    /// Tells `observer` from now on of every datagram, crash and restart. It cannot change the run.
+    pub fn observe(&mut self, observer: Box<dyn FnMut(&Observed<'_>)>) {
+        self.observer = Some(observer);
+    }
+
+    fn tell(&mut self, what: Happening<'_>) {
+        if let Some(observer) = &mut self.observer {
+            observer(&Observed { at: self.now, what });
+        }
+    }
+
+    /// The wall clock jumps by so many milliseconds; timers do not notice.
+    pub fn jump_wall(&mut self, by: i64) {
+        self.note(b"jump", &[by.cast_unsigned()], &[]);
+        self.plan.wall = Wall(self.plan.wall.0.saturating_add_signed(by));
+    }
+
     /// Changes the path of datagrams from now on.
     pub fn set_link(&mut self, link: super::Link) {
         self.plan.link = link;
@@ -178,6 +198,7 @@ impl<P: Program> World<P> {
     /// waiting messages stay.
     pub fn crash_shard(&mut self, shard: ShardId) {
         self.note(b"crash", &[shard.into()], &[]);
+        self.tell(Happening::Crashed(shard));
         let restart = self.shards[usize::from(shard)].restart + 1;
         let seat = self.seat(shard, restart);
         let program = (self.factory)(&seat);
@@ -194,6 +215,7 @@ impl<P: Program> World<P> {
     /// were written, and the group in flight may be torn anywhere.
     pub fn crash_process(&mut self) {
         self.note(b"kill", &[], &[]);
+        self.tell(Happening::Killed);
         self.life += 1;
         for waiting in self.bounds.mesh.iter_mut().chain(&mut self.bounds.stream) {
             *waiting = 0;
@@ -347,7 +369,12 @@ impl<P: Program> World<P> {
 
     fn handle(&mut self, event: Event<P::Mesh>) {
         match event {
-            Event::Datagram { from, to, bytes } => self.datagram(from, to, bytes),
+            Event::Datagram {
+                from,
+                to,
+                bytes,
+                corrupted,
+            } => self.datagram(from, to, bytes, corrupted),
             Event::Timer { endpoint, tag } => {
                 self.note(b"timer", &[endpoint.0.into(), tag], &[]);
                 self.with_endpoint(endpoint, |endpoint, cx| endpoint.timer(cx, tag));

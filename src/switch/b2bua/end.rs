@@ -14,6 +14,10 @@ use crate::switch::slab::Handle;
 impl B2bua {
     /// Ends an answered call: BYE to every side but the one that hung up.
     pub(super) fn hang_up(&mut self, turn: &mut Turn<'_, '_>, at: Handle, by: Option<Side>, result: CallResult) {
+        // RFC 3261 section 13.2.2.4: each 2xx is acknowledged, also one whose offer nobody answers any more.
+        if let Some(owed) = self.calls.get(at).and_then(|call| call.ack_owed) {
+            self.acknowledge(turn, at, owed, &[]);
+        }
         for side in [Side::A, Side::B] {
             if by != Some(side) {
                 self.send_bye(turn, at, side);
@@ -134,7 +138,7 @@ impl B2bua {
 /// Sends a request of ours within a dialog; nobody waits for its answer (the transaction layer
 /// sends it again as long as RFC 3261 says).
 pub(super) fn send_in(turn: &mut Turn<'_, '_>, dialog: &mut Dialog, path: &Path, method: Method, sdp: &[u8]) {
-    let Ok((client, branch)) = turn.core.tx.mint() else {
+    let Ok((client, branch)) = turn.core.tx.mint_for(method) else {
         return;
     };
     let mut octets = turn.core.scratch.take();

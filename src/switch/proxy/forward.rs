@@ -86,7 +86,7 @@ impl Forwarding {
         target: &Target<'_>,
         share: Option<usize>,
     ) -> bool {
-        let Ok((client, branch)) = turn.core.tx.mint() else {
+        let Ok((client, branch)) = turn.core.tx.mint_for(self.method) else {
             turn.core.stats.shed("transactions");
             self.best.offer_status(503);
             return false;

@@ -94,7 +94,7 @@ mod tests {
         let mut plan = crate::config::demonstration("nowhere".into(), Vec::new());
         let address = "192.0.2.1:5060".parse().unwrap();
         plan.sip.listeners.truncate(1);
-        let site = Site::new(plan, &[address], std::hash::RandomState::new());
+        let site = Site::new(plan, &[address], crate::switch::keyed::Keyed::new([7; 32]));
         let path = Path {
             transport: Transport::Udp,
             listener: ListenerId(0),

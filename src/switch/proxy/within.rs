@@ -62,7 +62,7 @@ impl Proxy {
 
     /// An ACK to a 2xx: passed on without state (section 16.11).
     pub fn ack(&mut self, turn: &mut Turn<'_, '_>, request: &Message<'_>, path: &Path, within: &Within<'_>) {
-        let Ok((client, branch)) = turn.core.tx.mint() else {
+        let Ok((client, branch)) = turn.core.tx.mint_for(Method::Ack) else {
             return;
         };
         // An ACK has no response, so its branch finds no one: the slot is free again at once.

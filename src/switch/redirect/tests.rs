@@ -3,9 +3,9 @@ use crate::config::Plan;
 use crate::config::plan::{Host, Route, Target as TrunkTarget, Trunk, User};
 use crate::protocol::Transport;
 use crate::protocol::sip::{Carrier, Spans, parse};
+use crate::switch::keyed::Keyed;
 use crate::switch::target::Target;
 use shards::{ConnId, ListenerId};
-use std::hash::RandomState;
 use std::net::SocketAddr;
 
 const PHONE: &str = "127.0.0.9:5070";
@@ -94,7 +94,7 @@ impl Scene {
 
     fn of(plan: Plan, uri: &'static str, proven: bool, trusted: bool) -> Self {
         let bound: Vec<SocketAddr> = plan.sip.listeners.iter().map(|listener| listener.address).collect();
-        let site = Site::new(plan, &bound, RandomState::new());
+        let site = Site::new(plan, &bound, Keyed::new([7; 32]));
         let redirects = with(&invite(uri), |request| Redirects::new(&site, request, proven, trusted));
         Self {
             site,

@@ -15,12 +15,12 @@ use crate::protocol::Path;
 use crate::protocol::sip::transaction::{ServerId, User};
 use crate::protocol::sip::{Message, Method, Name, Reply, Uri, phrase};
 use crate::store::journal;
+use crate::switch::keyed::Keyed;
 use change::{Change, Refusal};
 use record::{Contact, FLOW};
 use shards::{Buf, Time, Wall, Written};
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::hash::RandomState;
 use std::net::SocketAddr;
 use table::{Place, Table};
 
@@ -55,7 +55,7 @@ struct Held {
 impl Registrar {
     /// An empty registrar.
     #[must_use]
-    pub fn new(hasher: RandomState) -> Self {
+    pub fn new(hasher: Keyed) -> Self {
         Self {
             table: Table::new(hasher),
             held: VecDeque::new(),

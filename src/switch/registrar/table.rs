@@ -5,9 +5,10 @@
 //! millisecond in ten seconds, and it saves the timer's memory.
 
 use super::record;
+use crate::switch::keyed::Keyed;
 use hashbrown::HashTable;
 use shards::Buf;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 
 /// AOR to record.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct Table {
     index: HashTable<u32>,
     entries: Vec<Entry>,
     free: Vec<u32>,
-    hasher: RandomState,
+    hasher: Keyed,
     bindings: usize,
     cursor: usize,
 }
@@ -44,7 +45,7 @@ impl Entry {
 impl Table {
     /// An empty table.
     #[must_use]
-    pub fn new(hasher: RandomState) -> Self {
+    pub fn new(hasher: Keyed) -> Self {
         Self {
             index: HashTable::new(),
             entries: Vec::new(),
@@ -169,7 +170,7 @@ impl Table {
 }
 
 /// Of the octets alone: no length, since nothing comes after them.
-fn hash(hasher: &RandomState, aor: &[u8]) -> u64 {
+fn hash(hasher: &Keyed, aor: &[u8]) -> u64 {
     let mut hasher = hasher.build_hasher();
     hasher.write(aor);
     hasher.finish()
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn set_get_replace_remove() {
-        let mut table = Table::new(RandomState::new());
+        let mut table = Table::new(Keyed::new([7; 32]));
         for n in 0..1000 {
             table.set(format!("{n}@h").as_bytes(), &one(format!("sip:{n}@x").as_bytes()));
         }
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_walk_visits_all() {
-        let mut table = Table::new(RandomState::new());
+        let mut table = Table::new(Keyed::new([7; 32]));
         for n in 0..100 {
             table.set(format!("{n}@h").as_bytes(), &one(b"sip:x@x"));
         }

@@ -11,6 +11,7 @@ pub(super) enum Event<M> {
         from: SocketAddr,
         to: SocketAddr,
         bytes: Vec<u8>,
+        corrupted: bool,
     },
     Timer {
         endpoint: EndpointId,

@@ -3,7 +3,7 @@
 use super::{Event, World};
 use crate::media::{MediaSlice, Slot};
 use crate::program::{ListenerId, Program, ShardId, Verdict};
-use crate::sim::Random;
+use crate::sim::{Fate, Happening, Random};
 use crate::supervise::ListenerKind;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,13 +13,36 @@ impl<P: Program> World<P> {
     pub(super) fn route(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let link = self.plan.link;
         if self.random.chance(link.loss) {
-            return;
+            let fate = Fate::Lost;
+            return self.tell(Happening::Sent {
+                from,
+                to,
+                octets: bytes,
+                fate,
+            });
         }
         let copies = 1 + u32::from(self.random.chance(link.duplicate));
-        for _ in 0..copies {
+        let corrupted = self.random.chance(link.corrupt);
+        self.tell(Happening::Sent {
+            from,
+            to,
+            octets: bytes,
+            fate: match (corrupted, copies) {
+                (true, _) => Fate::Corrupted,
+                (false, 1) => Fate::Whole,
+                (false, _) => Fate::Doubled,
+            },
+        });
+        for copy in 0..copies {
             let mut at = self.now + self.link_delay();
             if self.random.chance(link.reorder) {
                 at += self.random.span(Duration::ZERO, link.jitter * 4);
+            }
+            let mut bytes = bytes.to_vec();
+            // Of a doubled one, the copy stays whole.
+            let corrupted = corrupted && copy == 0;
+            if corrupted {
+                self.corrupt(&mut bytes);
             }
             self.plan_at(
                 at,
@@ -27,14 +50,31 @@ impl<P: Program> World<P> {
                 Event::Datagram {
                     from,
                     to,
-                    bytes: bytes.to_vec(),
+                    bytes,
+                    corrupted,
                 },
             );
         }
     }
 
-    pub(super) fn datagram(&mut self, from: SocketAddr, to: SocketAddr, mut bytes: Vec<u8>) {
+    /// Changes one to four octets, each to another one.
+    fn corrupt(&mut self, bytes: &mut [u8]) {
+        for _ in 0..=self.random.below(4) {
+            let (place, change) = (self.random.below(bytes.len() as u64), 1 + self.random.below(255));
+            if let Some(octet) = bytes.get_mut(place as usize) {
+                *octet ^= change as u8;
+            }
+        }
+    }
+
+    pub(super) fn datagram(&mut self, from: SocketAddr, to: SocketAddr, mut bytes: Vec<u8>, corrupted: bool) {
         self.note(b"datagram", &[from.port().into(), to.port().into()], &bytes);
+        self.tell(Happening::Delivered {
+            from,
+            to,
+            octets: &bytes,
+            corrupted,
+        });
         if let Some(&id) = self.addresses.get(&to) {
             return self.with_endpoint(id, |endpoint, cx| endpoint.datagram(cx, to, from, &bytes));
         }

@@ -147,6 +147,9 @@ pub enum Event {
     },
 }
 
+/// Beyond the limit at least, for what ends calls.
+const SPARE: usize = 16;
+
 /// All transactions of one shard.
 pub struct Transactions {
     shard: ShardId,
@@ -273,8 +276,11 @@ impl Transactions {
         self.servers.len() + self.clients.len() + kept < self.limit
     }
 
-    fn is_full(&self) -> bool {
-        self.servers.len() + self.clients.len() >= self.limit
+    /// Whether the limit is reached; for what ends calls there is an eighth more, since it frees more
+    /// than it takes: at the limit, calls could otherwise never end.
+    fn is_full(&self, ends: bool) -> bool {
+        let spare = if ends { self.limit / 8 + SPARE } else { 0 };
+        self.servers.len() + self.clients.len() >= self.limit + spare
     }
 }
 

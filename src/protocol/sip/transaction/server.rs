@@ -92,7 +92,7 @@ impl Transactions {
     /// # Errors
     /// [`Full`] when the limit is reached.
     pub fn server(&mut self, _now: Time, request: &Message<'_>, path: &Path, user: User) -> Result<ServerId, Full> {
-        if self.is_full() {
+        if self.is_full(matches!(request.method(), Method::Bye | Method::Cancel)) {
             return Err(Full);
         }
         debug_assert!(request.method() != Method::Ack, "an ACK makes no transaction");

@@ -9,12 +9,14 @@ fn full_and_not_any_more() {
     let id = world.accept(&request("BYE", "z9hG4bK1", "h"), Transport::Tcp);
     let (minted, _) = world.layer.mint().expect("room");
     assert_eq!(world.layer.mint().err(), Some(Full));
-    let text = request("BYE", "z9hG4bK2", "h");
-    assert_eq!(world.receive(&text), Incoming::New);
-    let refused = world.read(&text, |world, bye| {
-        world.layer.server(Time::ZERO, bye, &path(Transport::Udp), USER)
-    });
-    assert_eq!(refused, Err(Full));
+    let mut enters = |method| {
+        let text = request(method, "z9hG4bK2", "h");
+        assert_eq!(world.receive(&text), Incoming::New);
+        world.read(&text, |world, request| {
+            world.layer.server(Time::ZERO, request, &path(Transport::Udp), USER)
+        })
+    };
+    assert_eq!(enters("OPTIONS"), Err(Full));
     world.layer.release(minted);
     assert_eq!(world.layer.counts(), (1, 0));
     assert!(world.layer.mint().is_ok());
@@ -33,6 +35,27 @@ fn the_last_places_are_kept() {
     }
     assert_eq!(count, 62);
     assert!(world.layer.mint().is_ok() && world.layer.mint().is_ok() && world.layer.mint().is_err());
+}
+
+/// What ends a call finds room although the pool is full, but not without bound.
+#[test]
+fn ends_beyond_the_limit() {
+    let mut world = World::with_limit(2);
+    let mut room = 0;
+    while world.layer.mint_for(Method::Bye).is_ok() {
+        room += 1;
+        assert!(room < 100);
+    }
+    assert_eq!(room, 2 + 16);
+    let text = request("BYE", "z9hG4bK1", "h");
+    let refused = world.read(&text, |world, bye| {
+        assert_eq!(
+            world.layer.receive_request(&mut world.wire, bye, &path(Transport::Udp)),
+            Incoming::New
+        );
+        world.layer.server(Time::ZERO, bye, &path(Transport::Udp), USER)
+    });
+    assert_eq!(refused, Err(Full));
 }
 
 /// A CANCEL finds room although the pool is full: it is what empties it.

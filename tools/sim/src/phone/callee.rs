@@ -136,7 +136,7 @@ impl Phone {
     }
 
     /// Answers a ringing call.
-    pub(crate) fn pick_up(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+    pub fn pick_up(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
         if self.legs[place].state != State::Early {
             return;
         }
@@ -165,6 +165,13 @@ impl Phone {
         );
         self.unacked(cx, place, request.cseq(), octets);
         self.up(cx, place);
+    }
+
+    /// Answers a call that came in and rings; anything else is left as it is.
+    pub fn pick_up_incoming(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+        if !self.legs[place].calling {
+            self.pick_up(cx, place);
+        }
     }
 
     /// A final answer again, until its ACK comes; without any ACK the dialog is ended.
@@ -203,7 +210,7 @@ impl Phone {
         let place = self
             .legs
             .iter()
-            .position(|leg| !leg.calling && leg.invite.branch() == branch);
+            .rposition(|leg| !leg.calling && leg.invite.branch() == branch);
         let Some(place) = place else {
             self.reply(cx, from, request, 481, "", "", "");
             return;

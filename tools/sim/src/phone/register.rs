@@ -5,31 +5,32 @@ use md5::Digest as _;
 
 /// What the phone knows of its registration.
 #[derive(Default)]
-pub(crate) struct Register {
+pub struct Register {
     call_id: String,
     cseq: u32,
     /// What was asked for: Contact and further lines.
     wish: String,
     tried: bool,
-    pub(crate) last: Option<Text>,
+    /// The final answer of the last REGISTER but challenges.
+    pub last: Option<Text>,
     /// Final statuses, challenges included.
-    pub(crate) statuses: Vec<u16>,
+    pub statuses: Vec<u16>,
     /// The credentials sent last: header line.
-    pub(crate) credentials: String,
+    pub credentials: String,
 }
 
 impl Phone {
     /// Registers its one contact.
-    pub(crate) fn register(&mut self, cx: &mut EndpointCx<'_>, expires: u32) {
+    pub fn register(&mut self, cx: &mut EndpointCx<'_>, expires: u32) {
         let q = self.habits.q.map_or(String::new(), |q| format!(";q={q}"));
         let wish = format!("Contact: {}{q}\nExpires: {expires}\n", self.contact());
         self.send_register(cx, wish, "");
     }
 
     /// A REGISTER with other Contact lines; `credentials` go with the first try.
-    pub(crate) fn send_register(&mut self, cx: &mut EndpointCx<'_>, wish: String, credentials: &str) {
+    pub fn send_register(&mut self, cx: &mut EndpointCx<'_>, wish: String, credentials: &str) {
         if self.register.call_id.is_empty() {
-            self.register.call_id = (self.mint)(&format!("reg-{}-", self.name), cx.random());
+            self.register.call_id = (self.mint)(&format!("reg-{}-{}-", self.name, self.number()), cx.random());
         }
         self.register.wish = wish;
         self.register.tried = !credentials.is_empty();
@@ -67,8 +68,19 @@ impl Phone {
     }
 
     /// The status of the last REGISTER, 0 while there is none.
-    pub(crate) fn register_status(&self) -> u16 {
+    #[must_use]
+    pub fn register_status(&self) -> u16 {
         self.register.last.as_ref().map_or(0, Text::status)
+    }
+
+    /// Seconds that the last REGISTER was granted; 0 while there is no answer.
+    #[must_use]
+    pub fn granted(&self) -> u32 {
+        let own = format!("{}>", self.me);
+        let last = self.register.last.as_ref().filter(|last| last.status() == 200);
+        let contact = last.and_then(|last| last.all("contact").find(|contact| contact.contains(&own)));
+        let expires = contact.and_then(|contact| text::parameter(contact, "expires"));
+        expires.and_then(|expires| expires.parse().ok()).unwrap_or(0)
     }
 
     /// The credentials line for a challenge.
@@ -78,10 +90,13 @@ impl Phone {
             _ => ("proxy-authenticate", "Proxy-Authorization"),
         };
         let wanted = if self.habits.sha256 { "SHA-256" } else { "MD5" };
-        let challenge = response
+        let known = response
             .all(header)
-            .find(|value| text::challenge(value, "algorithm") == wanted)
-            .expect("a challenge in the phone's algorithm");
+            .find(|value| text::challenge(value, "algorithm") == wanted);
+        // The network may have changed it; then there is nothing to answer.
+        let Some(challenge) = known else {
+            return String::new();
+        };
         let realm = text::challenge(challenge, "realm");
         let nonce = text::challenge(challenge, "nonce");
         let cnonce = format!("{:08x}", cx.random() as u32);

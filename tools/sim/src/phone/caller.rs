@@ -1,12 +1,12 @@
 //! The calling side, and what both sides do within a dialog.
 
-use super::{DOMAIN, Duration, EndpointCx, Leg, Phone, SERVER, SocketAddr, State, Text, Timer, text};
+use super::{Answer, DOMAIN, Duration, EndpointCx, Leg, Phone, SERVER, SocketAddr, State, Text, Timer, text};
 
 impl Phone {
     /// Calls a user or number; the leg's index.
-    pub(crate) fn call(&mut self, cx: &mut EndpointCx<'_>, number: &str) -> usize {
+    pub fn call(&mut self, cx: &mut EndpointCx<'_>, number: &str) -> usize {
         let place = self.legs.len();
-        let call_id = (self.mint)(&format!("{}-{place}-", self.name), cx.random());
+        let call_id = (self.mint)(&format!("{}-{}-{place}-", self.name, self.number()), cx.random());
         let remote = format!("sip:{number}@{DOMAIN}");
         self.legs.push(Leg {
             call_id,
@@ -37,7 +37,7 @@ impl Phone {
     }
 
     /// Cancels an unanswered call: at once when something was heard, else when it is.
-    pub(crate) fn cancel(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+    pub fn cancel(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
         let leg = &mut self.legs[place];
         if leg.state != State::Early || leg.cancelled {
             return;
@@ -52,7 +52,8 @@ impl Phone {
         }
     }
 
-    pub(crate) fn hang_up(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+    /// Ends an answered call.
+    pub fn hang_up(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
         if self.legs[place].state != State::Up {
             return;
         }
@@ -62,8 +63,15 @@ impl Phone {
         self.within(cx, place, "BYE", cseq, "", "");
     }
 
+    pub(super) fn bye_again(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+        if self.habits.answer != Answer::Dead {
+            let cseq = self.next_cseq(place);
+            self.within(cx, place, "BYE", cseq, "", "");
+        }
+    }
+
     /// Changes the session by re-INVITE or UPDATE.
-    pub(crate) fn change(&mut self, cx: &mut EndpointCx<'_>, place: usize, method: &str, direction: &'static str) {
+    pub fn change(&mut self, cx: &mut EndpointCx<'_>, place: usize, method: &str, direction: &'static str) {
         let leg = &self.legs[place];
         if leg.state != State::Up {
             return;
@@ -78,7 +86,7 @@ impl Phone {
     }
 
     /// A re-INVITE that leaves the offer to the other side.
-    pub(crate) fn change_without_offer(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+    pub fn change_without_offer(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
         let cseq = self.next_cseq(place);
         let branch = self.within(cx, place, "INVITE", cseq, "", "");
         let leg = &mut self.legs[place];
@@ -86,8 +94,16 @@ impl Phone {
         leg.answers_in_ack = cseq;
     }
 
+    /// The same, when the call is up and nothing else is under way in it.
+    pub fn change_when_quiet(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+        let leg = &self.legs[place];
+        if leg.state == State::Up && leg.asking.is_none() && leg.unacked.is_none() {
+            self.change_without_offer(cx, place);
+        }
+    }
+
     /// BYE of an unanswered call (section 15).
-    pub(crate) fn hang_up_early(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+    pub fn hang_up_early(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
         let leg = &mut self.legs[place];
         leg.remote_tag = leg.early_tag.clone();
         leg.target = leg.early_target.clone();
@@ -100,7 +116,7 @@ impl Phone {
         let Some(found) = self
             .sent
             .iter()
-            .position(|sent| sent.branch == branch && sent.method == method)
+            .rposition(|sent| sent.branch == branch && sent.method == method)
         else {
             return;
         };
@@ -137,6 +153,11 @@ impl Phone {
                 if status < 300 && !response.body.is_empty() {
                     self.described(cx, place, &response.body);
                 }
+            }
+            // Section 21.5.4: later (Retry-After says 5 s), or the call stays in everybody's books.
+            ("BYE", Some(place)) if first && matches!(status, 500 | 503) && self.legs[place].refused < 60 => {
+                self.legs[place].refused += 1;
+                self.timer(cx, Duration::from_secs(5), Timer::ByeAgain(place));
             }
             // Section 9.1: the server knows nothing of it (any more).
             ("CANCEL", Some(place)) if status >= 300 && self.legs[place].state == State::Early => {
@@ -201,7 +222,9 @@ impl Phone {
             self.within(cx, extra, "ACK", cseq, "", "");
             return self.hang_up(cx, extra);
         }
-        let opening = self.legs[place].state == State::Early;
+        // Given up before (section 9.1: the CANCEL came too late): taken, and ended.
+        let late = self.legs[place].is_over() && self.legs[place].remote_tag.is_empty();
+        let opening = self.legs[place].state == State::Early || late;
         let fresh = self.legs[place]
             .asking
             .take_if(|branch| *branch == self.sent[found].branch)
@@ -226,7 +249,7 @@ impl Phone {
             self.within(cx, place, "ACK", cseq, "", &body);
         }
         if opening {
-            if self.legs[place].cancelled {
+            if self.legs[place].cancelled || late {
                 return self.hang_up(cx, place);
             }
             self.up(cx, place);
@@ -267,12 +290,15 @@ impl Leg {
             owes_answer: false,
             answers_in_ack: 0,
             answers: 0,
+            refused: 0,
             early_tag: String::new(),
             early_target: String::new(),
             asking: None,
             status: 0,
             changes: Vec::new(),
             peer: String::new(),
+            also: Vec::new(),
+            mute: false,
             rtp_to: None,
             sends: false,
             direction: String::new(),
@@ -283,7 +309,9 @@ impl Leg {
         }
     }
 
-    pub(crate) fn rings(&self) -> bool {
+    /// Somebody's telephone rings.
+    #[must_use]
+    pub fn rings(&self) -> bool {
         self.rings
     }
 }

@@ -7,8 +7,10 @@ mod caller;
 mod register;
 mod send;
 
-use super::stage::{DOMAIN, Minter, SERVER};
-use super::text::{self, Text};
+pub use register::Register;
+
+use crate::stage::{DOMAIN, Minter, SERVER};
+use crate::text::{self, Text};
 use shards::Time;
 use shards::sim::{Endpoint, EndpointCx};
 use std::any::Any;
@@ -16,9 +18,14 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Where a phone speaks SIP, and where after it has moved; its audio is below both.
+pub const HOME: u16 = 5060;
+/// See [`HOME`].
+pub const AWAY: u16 = 5070;
+
 /// What a phone does with an incoming call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// Rings, then answers.
     After(Duration),
     /// 486.
@@ -31,34 +38,40 @@ pub(crate) enum Answer {
 
 /// How a phone behaves by itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Habits {
-    pub(crate) answer: Answer,
+pub struct Habits {
+    /// What it does when it is called.
+    pub answer: Answer,
+    /// Other names that its callers may have dialled.
+    pub aliases: Vec<String>,
     /// Instead of answering, sends the caller there: the Contact values of a 302.
-    pub(crate) moved: String,
+    pub moved: String,
     /// Hangs up so long after the answer.
-    pub(crate) talk: Option<Duration>,
+    pub talk: Option<Duration>,
     /// Holds so long after the answer, and resumes after as long again.
-    pub(crate) hold: Option<Duration>,
+    pub hold: Option<Duration>,
     /// Cancels an unanswered call after this.
-    pub(crate) patience: Option<Duration>,
+    pub patience: Option<Duration>,
     /// Acknowledges 2xx.
-    pub(crate) acks: bool,
+    pub acks: bool,
     /// Does not hear so many ACKs.
-    pub(crate) deaf: u32,
+    pub deaf: u32,
     /// Rings with 183 and a description.
-    pub(crate) early: bool,
+    pub early: bool,
     /// Puts an offer into its INVITE.
-    pub(crate) offers: bool,
+    pub offers: bool,
     /// Between RTP packets.
-    pub(crate) pace: Duration,
-    pub(crate) q: Option<&'static str>,
-    pub(crate) sha256: bool,
+    pub pace: Duration,
+    /// The preference in its Contact.
+    pub q: Option<&'static str>,
+    /// Answers challenges with SHA-256, not MD5.
+    pub sha256: bool,
 }
 
 impl Default for Habits {
     fn default() -> Self {
         Self {
             answer: Answer::After(Duration::from_secs(2)),
+            aliases: Vec::new(),
             moved: String::new(),
             talk: None,
             hold: None,
@@ -74,23 +87,28 @@ impl Default for Habits {
     }
 }
 
+/// Where a leg is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub enum State {
     /// Before a final answer.
     Early,
     /// Answered.
     Up,
+    /// Ended, or never answered.
     Over,
 }
 
 /// One end of a dialog.
 #[derive(Clone, Debug)]
-pub(crate) struct Leg {
-    pub(crate) calling: bool,
+pub struct Leg {
+    /// This phone called.
+    pub calling: bool,
     /// Not a second branch of a forked call.
-    pub(crate) first: bool,
-    pub(crate) state: State,
-    pub(crate) call_id: String,
+    pub first: bool,
+    /// Where it is.
+    pub state: State,
+    /// Of all its messages.
+    pub call_id: String,
     local_tag: String,
     remote_tag: String,
     local: String,
@@ -100,7 +118,7 @@ pub(crate) struct Leg {
     cseq: u32,
     remote_cseq: u32,
     /// The INVITE that opened it, as sent or as received.
-    pub(crate) invite: Text,
+    pub invite: Text,
     from: SocketAddr,
     /// What the callee answers in.
     rings: bool,
@@ -113,27 +131,38 @@ pub(crate) struct Leg {
     answers_in_ack: u32,
     /// Answers that an ACK brought.
     answers: u32,
+    /// How often its BYE was refused for overload.
+    refused: u32,
     early_tag: String,
     early_target: String,
     /// Our re-INVITE is under way.
     asking: Option<String>,
-    pub(crate) status: u16,
+    /// The final status of the INVITE that opened it, 0 before.
+    pub status: u16,
     /// Final statuses of re-INVITEs and UPDATEs.
-    pub(crate) changes: Vec<u16>,
+    pub changes: Vec<u16>,
     /// The other phone, for the mark in the audio.
-    pub(crate) peer: String,
+    pub peer: String,
+    /// Others who may answer in its place: whom it leads its callers to.
+    pub also: Vec<String>,
+    /// Sends no audio any more.
+    pub mute: bool,
     rtp_to: Option<SocketAddr>,
     sends: bool,
     /// What the other side last said of its direction.
-    pub(crate) direction: String,
+    pub direction: String,
     sequence: u16,
     paced: bool,
-    pub(crate) heard: u32,
-    pub(crate) sent: u32,
+    /// RTP packets of this call received.
+    pub heard: u32,
+    /// RTP packets sent.
+    pub sent: u32,
 }
 
 impl Leg {
-    pub(crate) fn is_over(&self) -> bool {
+    /// Ended, or never answered.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
         self.state == State::Over
     }
 }
@@ -161,37 +190,39 @@ enum Timer {
     Resume(usize),
     Retry(usize, &'static str),
     GiveUp(usize),
+    ByeAgain(usize),
     Resend(usize),
     Audio(usize),
 }
 
 /// The phone.
-pub(crate) struct Phone {
-    pub(crate) name: String,
+pub struct Phone {
+    /// The user.
+    pub name: String,
     password: String,
-    pub(crate) me: SocketAddr,
+    /// Where it speaks SIP.
+    pub me: SocketAddr,
     rtp: SocketAddr,
-    pub(crate) habits: Habits,
-    pub(crate) legs: Vec<Leg>,
+    /// How it behaves.
+    pub habits: Habits,
+    /// Its calls, ended ones too.
+    pub legs: Vec<Leg>,
     sent: Vec<Sent>,
     answered: HashMap<(String, String), (Vec<u8>, SocketAddr)>,
     timers: Vec<Timer>,
     mint: Minter,
     /// Every request received once: its method.
-    pub(crate) requests: Vec<String>,
-    pub(crate) strange: Vec<String>,
-    pub(crate) register: register::Register,
+    pub requests: Vec<String>,
+    /// Audio that belongs to none of its calls.
+    pub strange: Vec<String>,
+    /// What it knows of its registration.
+    pub register: Register,
 }
 
 impl Phone {
-    pub(crate) fn new(
-        name: String,
-        password: String,
-        me: SocketAddr,
-        rtp: SocketAddr,
-        habits: Habits,
-        mint: Minter,
-    ) -> Self {
+    /// A phone of a user at an address; nothing is sent yet.
+    #[must_use]
+    pub fn new(name: String, password: String, me: SocketAddr, rtp: SocketAddr, habits: Habits, mint: Minter) -> Self {
         Self {
             name,
             password,
@@ -214,19 +245,32 @@ impl Phone {
         self.timers.push(timer);
     }
 
+    /// Tells it from the user's other phones: its Call-IDs are its own (RFC 3261 section 8.1.1.4).
+    fn number(&self) -> String {
+        self.me.ip().to_string().replace('.', "")
+    }
+
     fn contact(&self) -> String {
         format!("<sip:{}@{}>", self.name, self.me)
     }
 
     /// The leg that a message within a dialog is of: its own tag, and the other's.
     fn leg_of(&self, call_id: &str, own: &str, other: &str) -> Option<usize> {
-        self.legs.iter().position(|leg| {
+        self.legs.iter().rposition(|leg| {
             leg.call_id == call_id && leg.local_tag == own && (leg.remote_tag == other || leg.remote_tag.is_empty())
         })
     }
 
+    /// Goes to its other address, as behind a NAT that forgot it, and registers from there. What is
+    /// sent to the old one is lost.
+    pub fn move_away(&mut self, cx: &mut EndpointCx<'_>) {
+        let port = if self.me.port() == AWAY { HOME } else { AWAY };
+        self.me.set_port(port);
+        self.register(cx, 3600);
+    }
+
     /// Says and sends nothing any more.
-    pub(crate) fn switch_off(&mut self) {
+    pub fn switch_off(&mut self) {
         for leg in &mut self.legs {
             leg.state = State::Over;
             leg.unacked = None;
@@ -235,20 +279,27 @@ impl Phone {
     }
 
     /// How often an ACK brought the answer of the last call's offer.
-    pub(crate) fn answers_heard(&self) -> u32 {
+    #[must_use]
+    pub fn answers_heard(&self) -> u32 {
         self.leg().answers
     }
 
     /// The last call.
-    pub(crate) fn leg(&self) -> &Leg {
+    /// # Panics
+    /// When there was none.
+    #[must_use]
+    pub fn leg(&self) -> &Leg {
         self.legs.last().expect("a call")
     }
 }
 
 impl Endpoint for Phone {
     fn datagram(&mut self, cx: &mut EndpointCx<'_>, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
-        if to != self.me {
+        if to.port() < HOME {
             return self.hear(from, bytes);
+        }
+        if to != self.me {
+            return; // it was there once
         }
         let Some(message) = Text::parse(bytes) else { return };
         if self.habits.answer == Answer::Dead {
@@ -274,6 +325,7 @@ impl Endpoint for Phone {
             Timer::Resume(leg) => self.change(cx, leg, "INVITE", "sendrecv"),
             Timer::Retry(leg, direction) => self.change(cx, leg, "INVITE", direction),
             Timer::GiveUp(leg) => self.cancel(cx, leg),
+            Timer::ByeAgain(leg) => self.bye_again(cx, leg),
             Timer::Resend(leg) => self.resend(cx, leg),
             Timer::Audio(leg) => self.speak(cx, leg),
         }

@@ -38,7 +38,7 @@ impl Phone {
         if leg.is_over() {
             return;
         }
-        if let (State::Up, true, Some(to)) = (leg.state, leg.sends, leg.rtp_to) {
+        if let (State::Up, true, Some(to)) = (leg.state, leg.sends && !leg.mute, leg.rtp_to) {
             leg.sequence = leg.sequence.wrapping_add(1);
             leg.sent += 1;
             let packet = packet(leg, &me, place as u32);
@@ -51,16 +51,21 @@ impl Phone {
         if packet.len() <= 12 || packet[1] & 0x7f > 34 {
             return;
         }
-        let mark = String::from_utf8_lossy(&packet[12..]).into_owned();
-        let mut parts = mark.trim_end_matches('.').split('>');
+        let Some(mark) = mark(&packet[12..]) else {
+            // Music has no mark; neither has what the network has changed.
+            if let Some(leg) = self.legs.iter_mut().rev().find(|leg| leg.peer == "9664") {
+                leg.heard += 1;
+            }
+            return;
+        };
+        let mut parts = mark.split('>');
         let (speaker, listener) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
         let echo = speaker == self.name;
-        let own = self.name.as_str();
+        let own = listener == self.name || self.habits.aliases.iter().any(|alias| alias == listener);
         let known = self.legs.iter_mut().rev().find(|leg| match leg.peer.as_str() {
-            // Music has no mark.
-            "9664" => true,
+            "9664" => false,
             "9196" => echo && listener == "9196",
-            peer => peer == speaker && listener == own,
+            peer => own && (peer == speaker || leg.also.iter().any(|other| other == speaker)),
         });
         match known {
             Some(leg) => leg.heard += 1,
@@ -69,12 +74,25 @@ impl Phone {
     }
 }
 
+/// Who speaks to whom, when the payload is a phone's and whole.
+fn mark(payload: &[u8]) -> Option<&str> {
+    let (last, text) = payload.split_last()?;
+    let text = std::str::from_utf8(text).ok().filter(|_| sum(text) == *last)?;
+    Some(text.trim_end_matches('.')).filter(|mark| mark.contains('>'))
+}
+
 fn packet(leg: &Leg, me: &str, source: u32) -> Vec<u8> {
     let mut packet = vec![0x80, 0];
     packet.extend_from_slice(&leg.sequence.to_be_bytes());
     packet.extend_from_slice(&(u32::from(leg.sequence) * 160).to_be_bytes());
     packet.extend_from_slice(&(0x1000_0000 + source).to_be_bytes());
     packet.extend_from_slice(format!("{me}>{}", leg.peer).as_bytes());
-    packet.resize(172, b'.');
+    packet.resize(171, b'.');
+    packet.push(sum(&packet[12..]));
     packet
+}
+
+/// What lets a phone tell a packet that the network has changed.
+fn sum(octets: &[u8]) -> u8 {
+    octets.iter().fold(0, |sum, octet| sum.wrapping_add(*octet))
 }

@@ -1,0 +1,157 @@
+//! The server as UAS: what it was asked, and what it answered.
+
+use super::{Checker, key};
+use crate::text::Glance;
+use shards::Time;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// A request that the server received.
+#[derive(Debug)]
+pub(super) struct Served {
+    at: Time,
+    /// Where it and its retransmissions came from.
+    sources: Vec<SocketAddr>,
+    call_id: String,
+    method: String,
+    /// An INVITE outside of a dialog.
+    opening: bool,
+    finals: Vec<Final>,
+    pub(super) excused: bool,
+}
+
+#[derive(Debug)]
+struct Final {
+    status: u16,
+    tag: u64,
+    octets: u64,
+}
+
+fn served_key(message: &Glance<'_>, method: &str) -> u64 {
+    key((message.branch(), message.sent_by(), method))
+}
+
+impl Checker {
+    pub(super) fn server_is_asked(&mut self, at: Time, from: SocketAddr, message: &Glance<'_>) {
+        let method = message.start.split(' ').next().unwrap_or("");
+        self.ended_by(message, method);
+        if method == "ACK" {
+            return;
+        }
+        let opening = method == "INVITE" && message.to_tag().is_empty();
+        if opening {
+            self.callers.insert(key(message.call_id), from.ip());
+        }
+        let served = self
+            .served
+            .entry(served_key(message, method))
+            .or_insert_with(|| Served {
+                at,
+                sources: Vec::new(),
+                call_id: message.call_id.to_owned(),
+                method: method.to_owned(),
+                opening,
+                finals: Vec::new(),
+                excused: false,
+            });
+        if !served.sources.contains(&from) {
+            served.sources.push(from);
+        }
+    }
+
+    /// Sections 17.2.1, 17.2.2, 18.2.2.
+    pub(super) fn server_answers(&mut self, at: Time, to: SocketAddr, message: &Glance<'_>, octets: &[u8]) {
+        let (status, method) = (message.status(), message.method());
+        let proxy = self.role.proxy;
+        if status == 503 && method == "INVITE" {
+            self.shed.insert(key((message.call_id, message.number())));
+        }
+        let Some(served) = self.served.get_mut(&served_key(message, method)) else {
+            if !self.odd.contains(&to.ip()) {
+                self.broken(at, message.call_id, || {
+                    format!("{status} to {to} answers no {method} (section 18.2.2)")
+                });
+            }
+            return;
+        };
+        let named = message.sent_by().parse().ok();
+        let meant = |source: &SocketAddr| {
+            *source == to
+                || (source.ip() == to.ip() && named.is_some_and(|named: SocketAddr| named.port() == to.port()))
+        };
+        let strange = named != Some(to) && !served.sources.iter().any(meant);
+        let second = (status >= 200).then(|| served.another(proxy, message, key(octets)));
+        if strange {
+            self.broken(at, message.call_id, || {
+                format!("{status} of {method} goes to {to}, where no such request came from (section 18.2.2)")
+            });
+        }
+        if let Some(Some(text)) = second {
+            self.broken(at, message.call_id, || text);
+        }
+    }
+
+    pub(super) fn unanswered(&mut self, at: Time, records: &HashMap<u64, u32>) {
+        let mut wrong = Vec::new();
+        let excused = self.calls_of_gone();
+        for served in self.served.values().filter(|served| !served.excused) {
+            // RFC 4320 section 4.2: a proxy sends no 408 to a non-INVITE.
+            let must = matches!(served.method.as_str(), "INVITE" | "REGISTER" | "CANCEL") || !self.role.proxy;
+            if served.finals.is_empty() && must {
+                let text = format!(
+                    "{} at {} never got a final answer (section 17.2)",
+                    served.method,
+                    served.at.millis()
+                );
+                wrong.push((served.call_id.clone(), text));
+            }
+            // Through a proxy, the call of a phone that is gone has no end that anybody hears of.
+            if self.role.proxy && excused.contains(&key(served.call_id.as_str())) {
+                continue;
+            }
+            let answered = served.opening && served.finals.iter().any(|last| (200..300).contains(&last.status));
+            if answered && !records.contains_key(&key(served.call_id.as_str())) {
+                wrong.push((served.call_id.clone(), "an answered call has no record".into()));
+            }
+        }
+        for (call_id, text) in wrong {
+            self.broken(at, &call_id, || text);
+        }
+    }
+}
+
+impl Served {
+    /// Takes a final response; what is wrong with it.
+    fn another(&mut self, proxy: bool, message: &Glance<'_>, octets: u64) -> Option<String> {
+        let (status, tag) = (message.status(), key(message.to_tag()));
+        let new = Final { status, tag, octets };
+        let invite = self.method == "INVITE";
+        let success = (200..300).contains(&status);
+        let same = self.finals.iter().find(|last| last.status == status && last.tag == tag);
+        let wrong = match (same, self.finals.first()) {
+            _ if self.excused => None,
+            // Section 8.2.7: challenges take no transaction; each has a nonce of its own.
+            (Some(_), _) if matches!(status, 401 | 407) => None,
+            (Some(same), _) if same.octets == octets => None,
+            (Some(_), _) => Some(format!(
+                "{status} of {} is sent again, but changed (section 17.2)",
+                self.method
+            )),
+            (None, None) => None,
+            // Section 16.7 step 5: a proxy forwards each 2xx of an INVITE, whatever it sent before.
+            (None, _) if proxy && invite && success => None,
+            // Section 8.2.7 again: of a request that took no transaction, a copy is new.
+            (None, Some(first)) if matches!(first.status, 401 | 407 | 503) => None,
+            // And a nonce that was used for the first copy is stale for the second.
+            (None, Some(first)) if matches!(status, 401 | 407) && first.status >= 300 => None,
+            (None, Some(first)) => Some(format!(
+                "{status} of {} after {} (section 17.2: one final response)",
+                self.method, first.status
+            )),
+        };
+        if same.is_none() {
+            self.finals.push(new);
+        }
+        wrong
+    }
+}

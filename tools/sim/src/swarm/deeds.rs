@@ -1,0 +1,194 @@
+//! What happens in a world, one deed at a time, by weight.
+
+use super::Swarm;
+use crate::check::Violation;
+use crate::phone::{Answer, Phone};
+use ringfort::switch::mesh::Mesh;
+use shards::ShardId;
+
+/// Seconds of a registration that no world outlives.
+const LONG: u32 = 600;
+
+impl Swarm {
+    /// Does something; how many calls that were.
+    pub(super) fn deed(&mut self) -> u32 {
+        match self.random.below(1000) {
+            0..550 => {
+                self.call();
+                return 1;
+            }
+            550..850 => self.press(),
+            850..900 => self.register_again(),
+            900..930 => self.change_network(),
+            930..932 => self.hang_up_all(),
+            932..938 if self.draw.faults.crashes => self.crash(),
+            940..944 if self.draw.faults.kills => self.kill(),
+            950..964 if self.draw.faults.disk => self.change_disk(),
+            966..968 => self.move_away(),
+            970..975 if self.draw.faults.deaths => self.die(),
+            980..984 if self.draw.faults.clock => self.jump(),
+            _ => {}
+        }
+        0
+    }
+
+    fn any(&mut self) -> usize {
+        self.random.below(self.phones.len() as u64) as usize
+    }
+
+    fn shard(&mut self) -> ShardId {
+        self.random.below(u64::from(self.draw.shards)) as ShardId
+    }
+
+    fn call(&mut self) {
+        let (caller, callee) = (self.any(), self.any());
+        if self.dead[caller] || caller == callee {
+            return;
+        }
+        let number = match self.random.below(40) {
+            0 => "9196".to_owned(),
+            1 => "9664".to_owned(),
+            2 => "nobody".to_owned(),
+            _ => self.stage.look(self.phones[callee]).name.clone(),
+        };
+        if number == self.stage.look(self.phones[caller]).name {
+            return; // its own telephone would ring
+        }
+        // Any phone of the user may lead elsewhere.
+        let mut also = Vec::new();
+        for (place, lead) in self.leads.iter().enumerate() {
+            if let Some(lead) = lead
+                && self.stage.look(self.phones[place]).name == number
+            {
+                also.push(lead.clone());
+            }
+        }
+        self.stage.act(self.phones[caller], |phone, cx| {
+            let place = phone.call(cx, &number);
+            phone.legs[place].also = also;
+        });
+    }
+
+    /// A button on one of the last calls of a phone.
+    fn press(&mut self) {
+        let (place, button, back) = (self.any(), self.random.below(12), self.random.below(3) as usize);
+        if self.dead[place] {
+            return;
+        }
+        self.stage.act(self.phones[place], |phone: &mut Phone, cx| {
+            let Some(leg) = phone.legs.len().checked_sub(1 + back) else {
+                return;
+            };
+            match button {
+                0 | 1 => phone.change(cx, leg, "INVITE", "sendonly"),
+                2 | 3 => phone.change(cx, leg, "UPDATE", "sendrecv"),
+                4 => phone.change(cx, leg, "INVITE", "inactive"),
+                5 => phone.change(cx, leg, "INVITE", "sendrecv"),
+                6 => phone.hang_up(cx, leg),
+                7 | 8 => phone.cancel(cx, leg),
+                9 => phone.pick_up_incoming(cx, leg),
+                10 => phone.change_when_quiet(cx, leg),
+                _ => {}
+            }
+        });
+    }
+
+    fn register_again(&mut self) {
+        let place = self.any();
+        if !self.dead[place] {
+            let expires = [3600, 600, 60, 0][self.random.below(4) as usize];
+            self.stage
+                .act(self.phones[place], |phone, cx| phone.register(cx, expires));
+        }
+    }
+
+    fn change_network(&mut self) {
+        let link = self.draw.links[self.random.below(2) as usize];
+        self.deed_log(&format!("the network: {link:?}"));
+        self.stage.world.set_link(link);
+    }
+
+    fn hang_up_all(&mut self) {
+        let shard = self.shard();
+        self.deed_log(&format!("all calls of shard {shard} are ended"));
+        // A full mesh takes no order; nor would the real one.
+        let _ = self.stage.world.send_mesh(shard, Mesh::HangUpAll);
+    }
+
+    /// A port that a phone still speaks to may be given to another call: the program that knew is gone.
+    fn mute(&mut self) {
+        for &id in &self.phones {
+            let legs = self.stage.look(id).legs.iter_mut();
+            legs.for_each(|leg| leg.mute = true);
+        }
+    }
+
+    fn crash(&mut self) {
+        let shard = self.shard();
+        self.mute();
+        self.stage.keep_logs();
+        self.stage.world.crash_shard(shard);
+    }
+
+    fn kill(&mut self) {
+        self.mute();
+        self.stage.keep_logs();
+        let sure = !self.draw.faults.disk && !self.draw.faults.clock;
+        for &id in self.phones.iter().filter(|_| sure) {
+            let phone = self.stage.look(id);
+            let (name, granted) = (phone.name.clone(), phone.granted());
+            if granted >= LONG && !self.stage.is_kept(&name) {
+                self.wrong.push(Violation {
+                    at: self.stage.world.now(),
+                    call_id: String::new(),
+                    text: format!("{name} was answered 200 to its REGISTER, but the log does not hold it"),
+                });
+            }
+        }
+        self.stage.world.crash_process();
+    }
+
+    fn change_disk(&mut self) {
+        let (shard, fails) = (self.shard(), self.random.below(2) == 0);
+        self.deed_log(&format!(
+            "the disk of shard {shard} {}",
+            if fails { "refuses" } else { "is fine" }
+        ));
+        self.stage.world.fail_log(shard, fails);
+    }
+
+    fn die(&mut self) {
+        let place = self.any();
+        let phone = self.stage.look(self.phones[place]);
+        phone.habits.answer = Answer::Dead;
+        phone.switch_off();
+        let (ip, name) = (phone.me.ip(), phone.name.clone());
+        self.dead[place] = true;
+        self.gone = true;
+        self.checker.borrow_mut().gone(ip);
+        self.deed_log(&format!("{name} at {ip} dies"));
+    }
+
+    fn move_away(&mut self) {
+        let place = self.any();
+        if self.dead[place] {
+            return;
+        }
+        let ip = self.stage.act(self.phones[place], |phone, cx| {
+            phone.move_away(cx);
+            phone.me.ip()
+        });
+        if self.draw.proxy {
+            // What it has to acknowledge goes to where it was.
+            self.gone = true;
+            self.checker.borrow_mut().gone(ip);
+        }
+        self.deed_log(&format!("the phone at {ip} moves"));
+    }
+
+    fn jump(&mut self) {
+        let by = self.random.below(7_200_000) as i64 - 3_600_000;
+        self.deed_log(&format!("the wall clock jumps by {by} ms"));
+        self.stage.world.jump_wall(by);
+    }
+}

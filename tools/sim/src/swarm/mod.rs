@@ -1,0 +1,285 @@
+//! A whole world from one seed: first with faults, in which nothing wrong may happen, then healed, in
+//! which everything has to end and a new call has to succeed.
+
+mod deeds;
+mod draw;
+
+pub use draw::{Draw, Faults};
+
+use crate::check::{Checker, Role, Violation};
+use crate::ladder::Recording;
+use crate::phone::{Answer, Habits};
+use crate::stage::{SERVER, Setup, Stage};
+use shards::sim::{EndpointId, Link, Random};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How much happens in a world.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Calls that the phones try in the phase with faults.
+    pub calls: u32,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { calls: 200 }
+    }
+}
+
+/// What came of a seed.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// Hash over every event of the world: the same in each run of the seed.
+    pub trace: u64,
+    /// Events of the world.
+    pub events: u64,
+    /// Calls that phones made.
+    pub calls: u64,
+    /// Those that were answered.
+    pub answered: u64,
+    /// What was wrong.
+    pub violations: Vec<Violation>,
+}
+
+/// A world under way.
+struct Swarm {
+    stage: Stage,
+    random: Random,
+    draw: Draw,
+    phones: Vec<EndpointId>,
+    /// By phone: it died.
+    dead: Vec<bool>,
+    /// Some phone died, or moved out of its calls.
+    gone: bool,
+    /// By phone: the name that its callers are led to, or nothing.
+    leads: Vec<Option<String>>,
+    checker: Rc<RefCell<Checker>>,
+    recording: Option<Rc<RefCell<Recording>>>,
+    /// What was wrong on the way.
+    wrong: Vec<Violation>,
+}
+
+/// Plays a seed. With a recording, which costs time, everything is kept for people to read.
+#[must_use]
+pub fn run(seed: u64, size: &Size, recording: Option<Rc<RefCell<Recording>>>) -> Outcome {
+    let mut outcome = Outcome {
+        seed,
+        ..Outcome::default()
+    };
+    // A panic in the appliance, or in a phone, is a finding too.
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        let mut swarm = Swarm::new(seed, recording);
+        swarm.play(size);
+        swarm.finish(&mut outcome);
+    }));
+    if let Err(panic) = played {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        outcome.violations.push(Violation {
+            at: shards::Time::FAR,
+            call_id: String::new(),
+            text: format!("panic: {}", text.unwrap_or("without words")),
+        });
+    }
+    outcome
+}
+
+fn stem(user: u32) -> String {
+    format!("u{user:02}x")
+}
+
+impl Swarm {
+    fn new(seed: u64, recording: Option<Rc<RefCell<Recording>>>) -> Self {
+        let mut random = Random::new(seed ^ 0x5eed_0f5e_ed0f);
+        let draw = Draw::new(&mut random);
+        let users: Vec<_> = (0..draw.users).map(stem).collect();
+        let setup = Setup {
+            seed,
+            shards: draw.shards,
+            mesh: draw.mesh,
+            ..Setup::default()
+        };
+        let mut stage = Stage::with(&setup, &users, |plan| draw.apply(plan));
+        stage.world.set_mesh_delay(Duration::from_micros(5), draw.mesh_delay);
+        let checker = Rc::new(RefCell::new(Checker::new(Role {
+            server: SERVER,
+            proxy: draw.proxy,
+            grace: draw.mesh_delay * 3 + Duration::from_millis(1),
+        })));
+        let (sees, keeps) = (checker.clone(), recording.clone());
+        stage.world.observe(Box::new(move |seen| {
+            sees.borrow_mut().observe(seen);
+            if let Some(recording) = &keeps {
+                recording.borrow_mut().observe(seen);
+            }
+        }));
+        let mut swarm = Self {
+            stage,
+            random,
+            draw,
+            phones: Vec::new(),
+            dead: Vec::new(),
+            gone: false,
+            leads: Vec::new(),
+            checker,
+            recording,
+            wrong: Vec::new(),
+        };
+        swarm.furnish();
+        swarm
+    }
+
+    /// Phones for all users, some for the second time; all register.
+    fn furnish(&mut self) {
+        let draw = self.draw.clone();
+        for place in 0..draw.phones {
+            let user = place % draw.users;
+            // Nobody leads to a phone that leads elsewhere: the first third never does.
+            let leads = user > draw.users / 3 && self.random.below(8) == 0;
+            let leads = leads.then(|| {
+                self.stage
+                    .name(&stem(self.random.below(u64::from(draw.users / 3 + 1)) as u32))
+            });
+            let moved = leads
+                .as_ref()
+                .map(|name| format!("<sip:{name}@{}>", crate::stage::DOMAIN));
+            let habits = draw.habits(&mut self.random, moved);
+            let id = self.stage.phone(&stem(user), habits);
+            let phone = self.stage.look(id);
+            if let Some(recording) = &self.recording {
+                let name = format!("{}/{place}", phone.name);
+                recording.borrow_mut().names.insert(phone.me.ip(), name);
+            }
+            self.phones.push(id);
+            self.dead.push(false);
+            self.leads.push(leads);
+        }
+        if let Some(recording) = &self.recording {
+            recording.borrow_mut().names.insert(SERVER.ip(), "server".into());
+        }
+        // Who is led to hears the name that was dialled.
+        for place in 0..self.phones.len() {
+            let name = self.stage.look(self.phones[place]).name.clone();
+            let dialled: Vec<_> = (0..self.phones.len())
+                .filter(|&other| self.leads[other].as_deref() == Some(name.as_str()))
+                .collect();
+            for other in dialled {
+                let alias = self.stage.look(self.phones[other]).name.clone();
+                self.stage.look(self.phones[place]).habits.aliases.push(alias);
+            }
+        }
+        for &id in &self.phones {
+            self.stage.act(id, |phone, cx| phone.register(cx, 3600));
+            self.stage.run(5);
+        }
+        self.stage.run(2000);
+    }
+
+    fn play(&mut self, size: &Size) {
+        let mut left = size.calls;
+        while left > 0 {
+            let gap = self.random.below(self.draw.gap + 1);
+            self.stage.run(gap);
+            left -= self.deed();
+        }
+        self.deed_log("healed");
+        self.stage.world.set_link(Link::default());
+        self.stage
+            .world
+            .set_mesh_delay(Duration::from_micros(5), Duration::from_micros(200));
+        for shard in 0..self.draw.shards {
+            self.stage.world.fail_log(shard, false);
+        }
+        // Timer C of a contact that does not answer, then the next contact's call, then what lingers.
+        self.stage.run(460_000);
+    }
+
+    /// Nothing may be left; then one more call has to succeed, and end.
+    fn finish(&mut self, outcome: &mut Outcome) {
+        // A changed Record-Route or Contact leads a BYE past the proxy, too.
+        let corrupts = self.draw.links.iter().any(|link| link.corrupt > 0);
+        let gone = self.draw.proxy && (self.gone || corrupts);
+        let mut wrong = self.stage.left(gone);
+        let full = gone && self.draw.tiny.0.is_some();
+        if wrong.is_empty() && !full && !self.another_call() {
+            wrong.push("healed and at rest, but a new call does not succeed".into());
+        }
+        self.stage.run(200_000);
+        if wrong.is_empty() {
+            wrong = self.stage.left(gone);
+        }
+        for &id in &self.phones {
+            let phone = self.stage.look(id);
+            let calls = phone.legs.iter().filter(|leg| leg.calling && leg.first);
+            outcome.calls += calls.clone().count() as u64;
+            outcome.answered += calls.filter(|leg| leg.status == 200).count() as u64;
+        }
+        let now = self.stage.world.now();
+        let records = self.stage.cdr();
+        let records = records.iter().filter_map(|record| record["call_id"].as_str());
+        let empty = Checker::new(Role {
+            server: SERVER,
+            proxy: false,
+            grace: Duration::ZERO,
+        });
+        outcome.violations = self.checker.replace(empty).finish(now, records);
+        outcome.violations.append(&mut self.wrong);
+        outcome.violations.extend(wrong.into_iter().map(|text| Violation {
+            at: now,
+            call_id: String::new(),
+            text,
+        }));
+        (outcome.trace, outcome.events) = (self.stage.world.trace(), self.stage.world.events());
+    }
+
+    fn another_call(&mut self) -> bool {
+        let alive: Vec<_> = (0..self.phones.len()).filter(|&place| !self.dead[place]).collect();
+        // Another phone of the same user could ring for long before this one does.
+        let users = self.draw.users as usize;
+        let alone = |place: usize| place >= self.phones.len() - users && place < users;
+        let callee = alive
+            .iter()
+            .copied()
+            .find(|&place| self.leads[place].is_none() && alone(place));
+        let caller = callee.and_then(|callee| {
+            let name = self.stage.look(self.phones[callee]).name.clone();
+            let mut others = alive.iter().copied();
+            others.find(|&place| self.stage.look(self.phones[place]).name != name)
+        });
+        let (Some(caller), Some(callee)) = (caller, callee) else {
+            return true;
+        };
+        let (caller, callee) = (self.phones[caller], self.phones[callee]);
+        let number = self.stage.look(callee).name.clone();
+        for id in [caller, callee] {
+            let before = self.stage.look(id).habits.clone();
+            self.stage.look(id).habits = Habits {
+                answer: Answer::After(Duration::from_millis(500)),
+                patience: None,
+                hold: None,
+                deaf: 0,
+                ..before
+            };
+            // Where it was before may still be in the registrar's table.
+            let all = "Contact: *\nExpires: 0\n";
+            self.stage.act(id, |phone, cx| phone.send_register(cx, all.into(), ""));
+            self.stage.run(2000);
+            self.stage.act(id, |phone, cx| phone.register(cx, 3600));
+            self.stage.run(2000);
+        }
+        let place = self.stage.act(caller, |phone, cx| phone.call(cx, &number));
+        self.stage.run(8000);
+        self.stage.look(caller).legs[place].status == 200
+    }
+
+    fn deed_log(&mut self, deed: &str) {
+        if let Some(recording) = &self.recording {
+            recording.borrow_mut().deed(self.stage.world.now(), deed.to_owned());
+        }
+    }
+}
