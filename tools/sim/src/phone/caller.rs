@@ -63,6 +63,14 @@ impl Phone {
         self.within(cx, place, "BYE", cseq, "", "");
     }
 
+    pub(super) fn cancelled_at_last(&mut self, place: usize) {
+        let leg = &mut self.legs[place];
+        if leg.state == State::Early {
+            leg.state = State::Over;
+            leg.status = 487;
+        }
+    }
+
     pub(super) fn bye_again(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
         if self.habits.answer != Answer::Dead {
             let cseq = self.next_cseq(place);
@@ -158,6 +166,10 @@ impl Phone {
             ("BYE", Some(place)) if first && matches!(status, 500 | 503) && self.legs[place].refused < 60 => {
                 self.legs[place].refused += 1;
                 self.timer(cx, Duration::from_secs(5), Timer::ByeAgain(place));
+            }
+            // Section 9.1: without a final answer to the INVITE, 64 T1 later it counts as cancelled.
+            ("CANCEL", Some(place)) if status < 300 && first => {
+                self.timer(cx, Duration::from_secs(32), Timer::Cancelled(place));
             }
             // Section 9.1: the server knows nothing of it (any more).
             ("CANCEL", Some(place)) if status >= 300 && self.legs[place].state == State::Early => {

@@ -191,6 +191,7 @@ enum Timer {
     Retry(usize, &'static str),
     GiveUp(usize),
     ByeAgain(usize),
+    Cancelled(usize),
     Resend(usize),
     Audio(usize),
 }
@@ -326,6 +327,7 @@ impl Endpoint for Phone {
             Timer::Retry(leg, direction) => self.change(cx, leg, "INVITE", direction),
             Timer::GiveUp(leg) => self.cancel(cx, leg),
             Timer::ByeAgain(leg) => self.bye_again(cx, leg),
+            Timer::Cancelled(leg) => self.cancelled_at_last(leg),
             Timer::Resend(leg) => self.resend(cx, leg),
             Timer::Audio(leg) => self.speak(cx, leg),
         }
