@@ -9,10 +9,10 @@ use crate::switch::auth::{self, As, Verdict};
 use crate::switch::b2bua;
 use crate::switch::core::{NOBODY, Turn, role};
 use crate::switch::mesh::{Asker, Mesh};
-use crate::switch::proxy::{self, Hunt, Routes, is_loop};
+use crate::switch::proxy::{self, Routes, is_loop};
 use crate::switch::routing::{self, Destination};
 use crate::switch::slab::Handle;
-use crate::switch::target::TargetSet;
+use crate::switch::target::{Hunt, TargetSet};
 use shards::{Buf, Cx};
 use std::time::Duration;
 

@@ -6,10 +6,19 @@ pub const fn digits(value: u32) -> [u8; 8] {
     spell(value).to_be_bytes()
 }
 
+/// The 16 digits of a number.
+#[must_use]
+pub fn long(value: u64) -> [u8; 16] {
+    let mut text = [0; 16];
+    let (high, low) = text.split_at_mut(8);
+    high.copy_from_slice(&digits((value >> 32) as u32));
+    low.copy_from_slice(&digits(value as u32));
+    text
+}
+
 /// Appends the 16 digits of a number.
 pub fn push(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(&digits((value >> 32) as u32));
-    out.extend_from_slice(&digits(value as u32));
+    out.extend_from_slice(&long(value));
 }
 
 /// Reads eight digits; `None` for any other character, upper case too.

@@ -9,7 +9,8 @@ use super::slab::Handle;
 use crate::media::{Media, MediaReport};
 use crate::ops::model::StreamRow;
 use crate::ops::stats::{Direction, ShardStats};
-use crate::protocol::sip::digest::{Nonces, hex_pair};
+use crate::protocol::hex;
+use crate::protocol::sip::digest::Nonces;
 use crate::protocol::sip::transaction::{ServerId, Transactions, User};
 use crate::protocol::sip::{Carrier, Message, Method, Reply, Spans, parse};
 use crate::protocol::{Path, Wire};
@@ -191,12 +192,7 @@ impl Turn<'_, '_> {
     #[must_use]
     pub fn stateless_tag(&self, request: &Message<'_>) -> [u8; 16] {
         let branch = request.via().branch.unwrap_or(b"");
-        let hash = self.core.site.hash_of(&[request.call_id(), branch]);
-        let mut tag = [0u8; 16];
-        for (pair, octet) in tag.as_chunks_mut::<2>().0.iter_mut().zip(hash.to_be_bytes()) {
-            *pair = hex_pair(octet);
-        }
-        tag
+        hex::long(self.core.site.hash_of(&[request.call_id(), branch]))
     }
 
     /// Random octets.

@@ -9,7 +9,7 @@ use super::core::Scratch;
 use super::routing::{self, Destination};
 use super::site::Site;
 use super::slab::Handle;
-use super::target::{Target, TargetSet, qvalue};
+use super::target::{Hunt, Target, TargetSet, qvalue};
 use crate::config::plan::{CallPolicy, MediaPath, Mode, RouteAuth};
 use crate::protocol::Path;
 use crate::protocol::sip::{Message, Method, Name, NameAddr, Scheme, Uri};
@@ -257,12 +257,31 @@ impl Redirects {
         waited
     }
 
+    /// Puts the new targets before those that were left, and says by `hunt` how they are to be tried;
+    /// true when there are new ones. Beyond trunks, and before targets of a hunt for a live one, the
+    /// next is tried only when the one before is dead.
+    pub fn lead(&mut self, targets: &mut TargetSet, hunt: &mut Hunt) -> bool {
+        let rest = std::mem::take(targets);
+        let behind = *hunt == Hunt::Dead && !rest.is_empty();
+        match self.take(rest) {
+            Err(rest) => {
+                *targets = rest;
+                false
+            }
+            Ok((new, trunks)) => {
+                *targets = new;
+                *hunt = if trunks || behind { Hunt::Dead } else { Hunt::Any };
+                true
+            }
+        }
+    }
+
     /// The new targets in order, with `rest` behind them, and whether trunks are among the new;
     /// `Err(rest)` when there are none, or not yet.
     ///
     /// # Errors
     /// The same `rest`.
-    pub fn take(&mut self, rest: TargetSet) -> Result<(TargetSet, bool), TargetSet> {
+    fn take(&mut self, rest: TargetSet) -> Result<(TargetSet, bool), TargetSet> {
         let Some(course) = self.course.as_mut().filter(|course| course.awaited == 0) else {
             return Err(rest);
         };

@@ -7,6 +7,15 @@ use crate::protocol::{Path, Transport};
 use shards::{Buf, ConnId, ListenerId};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// When to try the next group of targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hunt {
+    /// After any failure short of a 6xx: contacts of one AOR (RFC 3261 section 16.6).
+    Any,
+    /// Only when the next hop itself failed (503, 408 without any provisional, 500): trunks.
+    Dead,
+}
+
 /// One target, borrowed from its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {

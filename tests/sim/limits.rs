@@ -7,6 +7,14 @@ use ringfort::config::plan::{Host, Target, Trunk};
 use ringfort::protocol::Transport;
 use std::time::Duration;
 
+/// Answers after half a second.
+fn quick() -> Habits {
+    Habits {
+        answer: Answer::After(Duration::from_millis(500)),
+        ..Habits::default()
+    }
+}
+
 /// Two calls where there is room for one; then one more, after the first has ended.
 fn room_for_one(change: fn(&mut Plan), seed: u64) {
     let mut stage = Stage::new(Setup {
@@ -15,10 +23,6 @@ fn room_for_one(change: fn(&mut Plan), seed: u64) {
         change,
         ..Setup::default()
     });
-    let quick = || Habits {
-        answer: Answer::After(Duration::from_millis(500)),
-        ..Habits::default()
-    };
     let phones = ["alice", "bob", "carol", "dave"].map(|stem| stage.registered(stem, quick()));
     let numbers = [stage.name("bob"), stage.name("dave")];
     stage.act(phones[0], |phone, cx| phone.call(cx, &numbers[0]));
@@ -77,10 +81,6 @@ fn emergency_calls_are_never_shed() {
             change,
             ..Setup::default()
         });
-        let quick = || Habits {
-            answer: Answer::After(Duration::from_millis(500)),
-            ..Habits::default()
-        };
         let phones = ["alice", "bob", "carol"].map(|stem| stage.registered(stem, quick()));
         let desk = stage.phone("112", quick());
         let number = stage.name("bob");

@@ -10,11 +10,10 @@ use crate::protocol::sip::dialog::Dialog;
 use crate::protocol::sip::{Message, Method, Name, Reply, write_number};
 use crate::switch::core::Turn;
 use crate::switch::next_hop;
-use crate::switch::proxy::Hunt;
 use crate::switch::redirect::Redirects;
 use crate::switch::site::mint_call_id;
 use crate::switch::slab::Handle;
-use crate::switch::target::{Target, TargetSet};
+use crate::switch::target::{Hunt, Target, TargetSet};
 use shards::{Buf, Time};
 
 impl B2bua {

@@ -19,10 +19,9 @@ mod write;
 
 use super::alarm::Alarm;
 use super::core::{Turn, handle, role, user};
-use super::proxy::Hunt;
 use super::redirect::{Lookup, Redirects};
 use super::slab::{Handle, Slab};
-use super::target::TargetSet;
+use super::target::{Hunt, TargetSet};
 use crate::config::plan::MediaPath;
 use crate::media::{CallMedia, Service, Side};
 use crate::ops::stats::CallResult;

@@ -5,10 +5,9 @@ use crate::config::plan::{CallPolicy, Mode};
 use crate::protocol::Path;
 use crate::protocol::sip::Message;
 use crate::switch::core::Turn;
-use crate::switch::proxy::Hunt;
 use crate::switch::redirect::{Case, Lookup, is_trunk};
 use crate::switch::slab::Handle;
-use crate::switch::target::TargetSet;
+use crate::switch::target::{Hunt, TargetSet};
 use shards::Buf;
 
 impl B2bua {
@@ -91,15 +90,8 @@ impl B2bua {
     /// the first.
     pub(super) fn go_on(&mut self, turn: &mut Turn<'_, '_>, at: Handle) {
         let Some(call) = self.calls.get_mut(at) else { return };
-        let rest = std::mem::take(&mut call.targets);
-        let behind = call.hunt == Hunt::Dead && !rest.is_empty();
-        match call.redirects.take(rest) {
-            Err(rest) => call.targets = rest,
-            Ok((targets, trunks)) => {
-                call.targets = targets;
-                call.hunt = if trunks || behind { Hunt::Dead } else { Hunt::Any };
-                self.send_stored(turn, at);
-            }
+        if call.redirects.lead(&mut call.targets, &mut call.hunt) {
+            self.send_stored(turn, at);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The best final response of a fork, RFC 3261 section 16.7 steps 4 to 8.
 
-use super::{Forwarding, Hunt, reply_stored};
+use super::{Forwarding, reply_stored};
 use crate::protocol::sip::{Message, Name, forward_response};
 use crate::switch::core::Turn;
+use crate::switch::target::Hunt;
 use shards::Buf;
 
 /// The best one so far, ready to be sent, and the challenges of the others.

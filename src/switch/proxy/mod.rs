@@ -14,7 +14,7 @@ use super::core::{Turn, handle, role, user};
 use super::next_hop;
 use super::redirect::{Lookup, Redirects};
 use super::slab::{Handle, Slab};
-use super::target::TargetSet;
+use super::target::{Hunt, TargetSet};
 use crate::media::Side;
 use crate::protocol::Path;
 use crate::protocol::sip::transaction::{ClientId, ServerId, User};
@@ -67,15 +67,6 @@ struct Forwarding {
     alarm: Alarm,
     redirects: Redirects,
     began: Time,
-}
-
-/// When to try the next group of targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hunt {
-    /// After any failure short of a 6xx: contacts of one AOR (RFC 3261 section 16.6).
-    Any,
-    /// Only when the next hop itself failed (503, 408 without any provisional, 500): trunks.
-    Dead,
 }
 
 struct Branch {

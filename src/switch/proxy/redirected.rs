@@ -1,13 +1,13 @@
 //! Recursion on a 3xx: RFC 3261 section 16.7 step 4.
 
-use super::{Hunt, Proxy};
+use super::Proxy;
 use crate::config::plan::{CallPolicy, MediaPath, Mode};
 use crate::protocol::sip::Message;
 use crate::protocol::sip::transaction::ClientId;
 use crate::switch::core::Turn;
 use crate::switch::redirect::{Case, Lookup, is_trunk};
 use crate::switch::slab::Handle;
-use crate::switch::target::TargetSet;
+use crate::switch::target::{Hunt, TargetSet};
 use shards::Buf;
 
 /// What a proxied call can be led to: nothing that wants a B2BUA.
@@ -101,16 +101,9 @@ impl Proxy {
     /// the others come before the targets that were left.
     pub(super) fn go_on(&mut self, turn: &mut Turn<'_, '_>, at: Handle) {
         let Some(entry) = self.requests.get_mut(at) else { return };
-        let rest = std::mem::take(&mut entry.targets);
-        let behind = entry.hunt == Hunt::Dead && !rest.is_empty();
-        match entry.redirects.take(rest) {
-            Err(rest) => entry.targets = rest,
-            Ok((targets, trunks)) => {
-                entry.targets = targets;
-                entry.hunt = if trunks || behind { Hunt::Dead } else { Hunt::Any };
-                entry.best.redirected(true);
-                self.send_stored(turn, at);
-            }
+        if entry.redirects.lead(&mut entry.targets, &mut entry.hunt) {
+            entry.best.redirected(true);
+            self.send_stored(turn, at);
         }
     }
 }
