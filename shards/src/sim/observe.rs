@@ -29,7 +29,8 @@ pub struct Observed<'a> {
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Happening<'a> {
-    /// A datagram was sent, by an endpoint or by a program.
+    /// A datagram was sent, by an endpoint or by a program; or a message on a stream (by an
+    /// endpoint: when it is whole and delivered).
     Sent {
         /// Source.
         from: SocketAddr,
@@ -40,7 +41,7 @@ pub enum Happening<'a> {
         /// What becomes of it.
         fate: Fate,
     },
-    /// A datagram is about to be delivered (it may be for nobody).
+    /// A datagram is about to be delivered (it may be for nobody); or a message of a stream, to a program.
     Delivered {
         /// Source.
         from: SocketAddr,

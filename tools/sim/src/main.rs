@@ -6,64 +6,65 @@ use ringfort_sim::ladder::Recording;
 use ringfort_sim::swarm::{self, Outcome, Size};
 use std::cell::RefCell;
 use std::io::{self, Write};
-use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Plays the whole appliance in simulated worlds: one seed, one world, always the same.
 ///
 /// Each seed draws shards, limits, phones and faults. First nothing wrong may happen although
-/// everything goes wrong, then the world is healed and all must end. A seed that fails is played
-/// again with a recording; exit code 1.
+/// everything goes wrong, then the world is healed and all must end. The first seed that fails is
+/// played again with a recording. The last line is
+/// `seeds=N calls=M events=E violations=V trace=HASH`; exit code 1 when something was violated.
 #[derive(Debug, Parser)]
 #[command(
     version,
     after_help = "Examples:
-  ringfort-sim --seeds 0..1000               a thousand worlds
-  ringfort-sim --hours 2                     new worlds for two hours
+  ringfort-sim --seeds 1000                  a thousand worlds, seeds 0 to 999
+  ringfort-sim --minutes 120                 worlds that nobody has tried, for two hours
   ringfort-sim --seed 42 --ladder out.txt    one world, with the ladder of what failed, or of everything"
 )]
 struct Args {
-    /// Seeds, the last one not included.
-    #[arg(long, value_parser = range, conflicts_with_all = ["seed", "hours"])]
-    seeds: Option<Range<u64>>,
-    /// One seed.
-    #[arg(long, conflicts_with = "hours")]
-    seed: Option<u64>,
-    /// Seeds that nobody has tried, for so many hours.
+    /// How many seeds; without it and without --minutes: 100, or the one of --seed.
     #[arg(long)]
-    hours: Option<f64>,
+    seeds: Option<u64>,
+    /// The first seed; with --minutes and without it: one that another run hardly has.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Ends after so many minutes.
+    #[arg(long)]
+    minutes: Option<f64>,
     /// Calls a seed.
     #[arg(long, default_value_t = Size::default().calls)]
     calls: u32,
+    /// Worlds at the same time; they do not influence each other.
+    #[arg(long, default_value_t = 1)]
+    jobs: u16,
     /// Where the ladder of the first failure goes.
     #[arg(long, default_value = "ladder.txt")]
     ladder: PathBuf,
+    /// Where the ladder goes: every message of the world instead, with its Call-ID.
+    #[arg(long)]
+    all: bool,
     /// Go on after a failure.
     #[arg(long)]
     keep_going: bool,
 }
 
-fn range(text: &str) -> Result<Range<u64>, String> {
-    let parts = text
-        .split_once("..")
-        .and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
-    parts
-        .filter(|range| !range.is_empty())
-        .ok_or_else(|| "FROM..TO, for example 0..1000".into())
-}
-
-/// Totals, and when to speak.
-struct Progress {
-    begin: Instant,
+/// What all seeds together came to, and when to speak.
+struct Totals {
     spoke: Instant,
     seeds: u64,
     calls: u64,
     answered: u64,
     events: u64,
-    failed: u64,
+    violations: u64,
+    failed: Vec<u64>,
+    /// Of each seed a part, whatever the order.
+    trace: u64,
 }
 
 const SPEAK: Duration = Duration::from_secs(10);
@@ -87,66 +88,102 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> io::Result<u64> {
-    let mut out = io::stdout().lock();
     let begin = clock();
     let until = args
-        .hours
-        .map(|hours| begin + Duration::from_secs_f64(hours.max(0.0) * 3600.0));
-    let seeds = match (&args.seeds, args.seed, until) {
-        (Some(seeds), ..) => seeds.clone(),
-        (None, Some(seed), _) => seed..seed.saturating_add(1),
-        (None, None, Some(_)) => fresh()..u64::MAX,
-        (None, None, None) => 0..100,
+        .minutes
+        .map(|minutes| begin + Duration::from_secs_f64(minutes.max(0.0) * 60.0));
+    let first = args.seed.unwrap_or_else(|| if until.is_some() { fresh() } else { 0 });
+    let count = match (args.seeds, args.seed, until) {
+        (Some(seeds), ..) => seeds,
+        (None, _, Some(_)) => u64::MAX,
+        (None, Some(_), None) => 1,
+        (None, None, None) => 100,
     };
     writeln!(
-        out,
-        "commit {}, seeds from {}, {} calls a seed",
+        io::stdout(),
+        "commit {}, seeds from {first}, {} calls a seed",
         commit(),
-        seeds.start,
         args.calls
     )?;
-    let mut progress = Progress {
-        begin,
+    let totals = Mutex::new(Totals {
         spoke: begin,
         seeds: 0,
         calls: 0,
         answered: 0,
         events: 0,
-        failed: 0,
-    };
-    let size = Size { calls: args.calls };
-    for seed in seeds {
-        let outcome = swarm::run(seed, &size, None);
-        progress.add(&outcome);
-        if !outcome.violations.is_empty() || args.seed.is_some() {
-            show(&mut out, args, &outcome, progress.failed <= 1)?;
-            if !args.keep_going && !outcome.violations.is_empty() {
+        violations: 0,
+        failed: Vec::new(),
+        trace: 0,
+    });
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let play = || -> io::Result<()> {
+        while !stop.load(Ordering::Relaxed) && until.is_none_or(|until| clock() < until) {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            if place >= count {
                 break;
             }
+            let seed = first.wrapping_add(place);
+            let outcome = swarm::run(seed, &Size { calls: args.calls }, None);
+            let mut totals = totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            totals.add(&outcome);
+            let bad = !outcome.violations.is_empty();
+            if bad || (args.seed.is_some() && count == 1) {
+                show(&mut io::stdout(), args, &outcome, totals.failed.len() <= 1)?;
+                if bad && !args.keep_going {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            if totals.spoke.elapsed() >= SPEAK {
+                totals.spoke = clock();
+                totals.say(begin)?;
+            }
         }
-        if progress.spoke.elapsed() >= SPEAK {
-            progress.spoke = clock();
-            progress.say(&mut out)?;
-        }
-        if until.is_some_and(|until| clock() >= until) {
-            break;
-        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..args.jobs).map(|_| scope.spawn(play)).collect();
+        let mine = play();
+        let all = others.into_iter().map(|other| other.join().unwrap_or(Ok(())));
+        all.fold(mine, io::Result::and)
+    })?;
+    let mut totals = totals.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    totals.failed.sort_unstable();
+    totals.say(begin)?;
+    if !totals.failed.is_empty() {
+        writeln!(io::stdout(), "seeds that failed: {:?}", totals.failed)?;
     }
-    progress.say(&mut out)?;
-    Ok(progress.failed)
+    let Totals {
+        seeds,
+        calls,
+        events,
+        violations,
+        trace,
+        ..
+    } = totals;
+    writeln!(
+        io::stdout(),
+        "seeds={seeds} calls={calls} events={events} violations={violations} trace={trace:016x}"
+    )?;
+    Ok(violations)
 }
 
-impl Progress {
+impl Totals {
     fn add(&mut self, outcome: &Outcome) {
         self.seeds += 1;
         self.calls += outcome.calls;
         self.answered += outcome.answered;
         self.events += outcome.events;
-        self.failed += u64::from(!outcome.violations.is_empty());
+        self.violations += outcome.violations.len() as u64;
+        if !outcome.violations.is_empty() {
+            self.failed.push(outcome.seed);
+        }
+        let mut mixed = shards::sim::Random::new(outcome.seed ^ outcome.trace.rotate_left(17));
+        self.trace ^= mixed.next();
     }
 
-    fn say(&self, out: &mut impl Write) -> io::Result<()> {
-        let spent = self.begin.elapsed().as_secs_f64().max(0.001);
+    fn say(&self, begin: Instant) -> io::Result<()> {
+        let spent = begin.elapsed().as_secs_f64().max(0.001);
+        let mut out = io::stdout();
         writeln!(
             out,
             "{} seeds, {} calls ({} answered), {} events in {spent:.1} s: {:.0} calls/s; {} seeds failed",
@@ -155,7 +192,7 @@ impl Progress {
             self.answered,
             self.events,
             self.calls as f64 / spent,
-            self.failed
+            self.failed.len()
         )?;
         out.flush()
     }
@@ -200,7 +237,7 @@ fn show(out: &mut impl Write, args: &Args, outcome: &Outcome, ladder: bool) -> i
         };
         let first = outcome.violations.first().unwrap_or(&whole);
         // Of no call: everything with its Call-IDs.
-        let picture = match first.call_id.is_empty() {
+        let picture = match first.call_id.is_empty() || args.all {
             true => format!("{}\n{}", first.text, recording.last(shards::Time::FAR, usize::MAX)),
             false => recording.ladder(first),
         };

@@ -1,6 +1,6 @@
 //! The appliance in the simulated world: shards, store in memory, phones.
 
-use crate::phone::{AWAY, HOME, Habits, Phone};
+use crate::phone::{AUDIO, AWAY, HOME, Habits, LINES, Phone};
 use ringfort::appliance::{Appliance, Durable, Stored};
 use ringfort::config::Plan;
 use ringfort::config::plan::{Learn, Listener, User};
@@ -151,6 +151,23 @@ fn plan(setup: &Setup, change: impl FnOnce(&mut Plan)) -> Plan {
     plan
 }
 
+fn bound(plan: &Plan) -> Vec<SocketAddr> {
+    plan.sip.listeners.iter().map(|listener| listener.address).collect()
+}
+
+/// What the world binds for the plan: a setup that wants streams adds a listener to it.
+fn listeners(plan: &Plan) -> Vec<ListenerPlan> {
+    let of = |listener: &Listener| ListenerPlan {
+        transport: if listener.transport.is_reliable() {
+            ListenerKind::Stream
+        } else {
+            ListenerKind::Datagram
+        },
+        address: listener.address,
+    };
+    plan.sip.listeners.iter().map(of).collect()
+}
+
 fn program(seat: &Seat, site: &Arc<Site>, memory: &Arc<Memory>, seed: u64) -> Appliance {
     let plan = &site.plan;
     let shards = u32::from(seat.shards);
@@ -210,7 +227,8 @@ impl Stage {
     pub fn with(setup: &Setup, users: &[impl AsRef<str>], change: impl FnOnce(&mut Plan)) -> Self {
         let mut plan = plan(setup, change);
         let hasher = Keyed::new(octets(setup.seed, 0, 5));
-        let bare = Site::new(plan.clone(), &[SERVER], hasher.clone());
+        let bound = bound(&plan);
+        let bare = Site::new(plan.clone(), &bound, hasher.clone());
         let shards = u64::from(setup.shards);
         let mint: Minter = Rc::new(move |stem, home| {
             (0..1000)
@@ -229,17 +247,14 @@ impl Stage {
                 display: None,
             })
             .collect();
-        let site = Arc::new(Site::new(plan.clone(), &[SERVER], hasher.clone()));
+        let site = Arc::new(Site::new(plan.clone(), &bound, hasher.clone()));
         let memory = Arc::new(Memory::default());
         let (kept, seed) = (memory.clone(), setup.seed);
         let world = World::new(
             WorldPlan {
                 seed,
                 shards: setup.shards,
-                listeners: vec![ListenerPlan {
-                    transport: ListenerKind::Datagram,
-                    address: SERVER,
-                }],
+                listeners: listeners(&plan),
                 media: MediaSlice::split(&[SERVER_IP], plan.media.ports.0, plan.media.ports.1, plan.shards),
                 framer: frame,
                 link: setup.link,
@@ -274,19 +289,29 @@ impl Stage {
         user.expect("a user").name.clone()
     }
 
+    /// The address of the phone that is made after so many others.
+    #[must_use]
+    pub fn address_of(place: u32) -> IpAddr {
+        let [.., high, low] = place.to_be_bytes();
+        IpAddr::V4(Ipv4Addr::new(10, 0, high + 1, low.wrapping_add(1)))
+    }
+
     /// A phone of a user, on an address of its own.
     pub fn phone(&mut self, stem: &str, habits: Habits) -> EndpointId {
         self.phones += 1;
-        let user = self.plan.users.iter().find(|user| user.name.starts_with(stem));
+        let user = self
+            .plan
+            .users
+            .iter()
+            .find(|user| !stem.is_empty() && user.name.starts_with(stem));
         let (name, password) = user.map_or((stem.into(), String::new()), |user| {
             (user.name.clone(), user.password.clone())
         });
-        let [high, low] = (self.phones - 1).to_be_bytes();
-        let ip = IpAddr::V4(Ipv4Addr::new(10, 0, high + 1, low.wrapping_add(1)));
-        let [me, away, rtp] = [HOME, AWAY, 4000].map(|port| SocketAddr::new(ip, port));
-        let rtcp = SocketAddr::new(ip, 4001);
-        let phone = Phone::new(name, password, me, rtp, habits, self.mint.clone());
-        self.world.add_endpoint(&[me, away, rtp, rtcp], phone)
+        let ip = Self::address_of(u32::from(self.phones - 1));
+        let ports = [HOME, AWAY].into_iter().chain(AUDIO..AUDIO + 2 * LINES);
+        let addresses: Vec<_> = ports.map(|port| SocketAddr::new(ip, port)).collect();
+        let phone = Phone::new(name, password, addresses[0], habits, self.mint.clone());
+        self.world.add_endpoint(&addresses, phone)
     }
 
     /// Lets a phone do something now.
@@ -409,7 +434,7 @@ impl Stage {
     /// When the mesh is full.
     pub fn reload(&mut self, change: fn(&mut Plan)) {
         change(&mut self.plan);
-        let site = Arc::new(Site::new(self.plan.clone(), &[SERVER], self.hasher.clone()));
+        let site = Arc::new(Site::new(self.plan.clone(), &bound(&self.plan), self.hasher.clone()));
         for shard in 0..self.shards {
             let sent = self.world.send_mesh(shard, Mesh::Reload(site.clone()));
             assert!(sent.is_ok(), "the mesh has room");
@@ -433,6 +458,16 @@ impl Stage {
     pub fn is_kept(&self, name: &str) -> bool {
         let bindings = self.memory.bindings.lock().expect("not poisoned");
         bindings.get(name.as_bytes()).is_some_and(|record| !record.is_empty())
+    }
+
+    /// Whether a new life would know that a user is reached at this URI.
+    /// # Panics
+    /// When another thread panicked while it held the store.
+    #[must_use]
+    pub fn is_kept_at(&self, name: &str, uri: &str) -> bool {
+        let bindings = self.memory.bindings.lock().expect("not poisoned");
+        let kept = bindings.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
+        kept.windows(uri.len()).any(|octets| octets == uri.as_bytes())
     }
 
     /// What the logs of all shards hold becomes what a new life starts with.

@@ -3,8 +3,8 @@
 use super::{Event, HAND, World};
 use crate::pool::Buf;
 use crate::program::{ConnId, ListenerId, Program, ShardId, StreamCommand, StreamEvent};
-use crate::sim::EndpointId;
 use crate::sim::stream::{Connection, Taken};
+use crate::sim::{EndpointId, Fate, Happening};
 use crate::supervise::ListenerKind;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -72,6 +72,21 @@ impl<P: Program> World<P> {
                 .find(|c| c.peer == peer && c.id.shard() == via)
         });
         let known = known.map(|connection| connection.id);
+        if let Some(plan) = self
+            .plan
+            .listeners
+            .get(usize::from(listener.0))
+            .filter(|_| !bytes.is_empty())
+        {
+            let reaches = known.is_some() || (may_open && self.addresses.contains_key(&peer));
+            let (from, fate) = (plan.address, if reaches { Fate::Whole } else { Fate::Lost });
+            self.tell(Happening::Sent {
+                from,
+                to: peer,
+                octets: &bytes,
+                fate,
+            });
+        }
         let id = match (known, self.addresses.get(&peer)) {
             (Some(id), _) => id,
             (None, Some(&endpoint)) if may_open && !bytes.is_empty() => {
@@ -159,6 +174,23 @@ impl<P: Program> World<P> {
                 }
                 Taken::Message(message) => message,
             };
+            if let Some(to) = self
+                .plan
+                .listeners
+                .get(usize::from(listener.0))
+                .map(|plan| plan.address)
+            {
+                let (from, octets) = (peer, &message[..]);
+                let fate = Fate::Whole;
+                self.tell(Happening::Sent { from, to, octets, fate });
+                let corrupted = false;
+                self.tell(Happening::Delivered {
+                    from,
+                    to,
+                    octets,
+                    corrupted,
+                });
+            }
             let event = StreamEvent::Message {
                 conn,
                 listener,

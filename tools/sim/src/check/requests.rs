@@ -22,6 +22,13 @@ pub(super) struct Invite {
     pub(super) excused: bool,
 }
 
+impl Invite {
+    /// Call-ID and CSeq, as a key.
+    pub(super) fn asked(&self) -> u64 {
+        key((self.call_id.as_str(), self.number))
+    }
+}
+
 /// A dialog that a 2xx opened.
 #[derive(Debug)]
 pub(super) struct Dialog {

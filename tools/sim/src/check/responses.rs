@@ -12,10 +12,10 @@ pub(super) struct Served {
     at: Time,
     /// Where it and its retransmissions came from.
     sources: Vec<SocketAddr>,
-    call_id: String,
+    pub(super) call_id: String,
     method: String,
     /// An INVITE outside of a dialog.
-    opening: bool,
+    pub(super) opening: bool,
     finals: Vec<Final>,
     pub(super) excused: bool,
 }
@@ -133,6 +133,8 @@ impl Served {
             // Section 8.2.7: challenges take no transaction; each has a nonce of its own.
             (Some(_), _) if matches!(status, 401 | 407) => None,
             (Some(same), _) if same.octets == octets => None,
+            // Its Via says where the request came from (RFC 3581), and this one came from two places.
+            _ if self.sources.len() > 1 && same.is_some() => None,
             (Some(_), _) => Some(format!(
                 "{status} of {} is sent again, but changed (section 17.2)",
                 self.method
@@ -142,6 +144,8 @@ impl Served {
             (None, _) if proxy && invite && success => None,
             // Section 8.2.7 again: of a request that took no transaction, a copy is new.
             (None, Some(first)) if matches!(first.status, 401 | 407 | 503) => None,
+            // An overloaded server refuses a copy without looking, when what it said before took none either.
+            (None, Some(first)) if status == 503 && first.status >= 300 => None,
             // And a nonce that was used for the first copy is stale for the second.
             (None, Some(first)) if matches!(status, 401 | 407) && first.status >= 300 => None,
             (None, Some(first)) => Some(format!(

@@ -1,6 +1,6 @@
 //! Requests that come in.
 
-use super::{Answer, Duration, EndpointCx, Leg, Phone, SocketAddr, State, Text, Timer, text};
+use super::{Answer, Duration, EndpointCx, Leg, Phone, SocketAddr, State, Text, Timer, audio, text};
 
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
@@ -16,15 +16,15 @@ impl Phone {
             return self.acked(cx, request);
         }
         let key = (request.branch(), method.clone());
-        if let Some((octets, to)) = self.answered.get(&key) {
-            return cx.send(self.me, *to, octets);
+        if let Some((octets, to)) = self.answered.get(&key).cloned() {
+            return self.emit(cx, to, &octets);
         }
         self.requests.push(method.clone());
         let place = self.leg_of(request.one("call-id"), &request.tag_of_to(), &request.tag_of_from());
         match (method.as_str(), place) {
             ("INVITE", None) if request.tag_of_to().is_empty() => self.called(cx, from, request),
             ("CANCEL", _) => self.cancelled(cx, from, request),
-            ("OPTIONS", _) => drop(self.reply(cx, from, request, 200, "", "", "")),
+            ("OPTIONS", _) if request.tag_of_to().is_empty() => drop(self.reply(cx, from, request, 200, "", "", "")),
             (_, None) => drop(self.reply(cx, from, request, 481, "", "", "")),
             ("BYE", Some(place)) => {
                 let leg = &mut self.legs[place];
@@ -33,6 +33,7 @@ impl Phone {
                 self.reply(cx, from, request, 200, "", "", "");
             }
             (_, Some(place)) if self.legs[place].is_over() => drop(self.reply(cx, from, request, 481, "", "", "")),
+            ("REFER", Some(place)) => self.referred(cx, from, request, place),
             ("INVITE" | "UPDATE", Some(place)) => self.changed(cx, from, request, place, &method),
             _ => drop(self.reply(cx, from, request, 200, "", "", "")),
         }
@@ -40,7 +41,7 @@ impl Phone {
 
     /// Answers, and keeps the answer for retransmissions.
     #[expect(clippy::too_many_arguments, reason = "parts of one message")]
-    fn reply(
+    pub(super) fn reply(
         &mut self,
         cx: &mut EndpointCx<'_>,
         from: SocketAddr,
@@ -76,7 +77,7 @@ impl Phone {
             text.push_str("Content-Type: application/sdp\r\n");
         }
         text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-        cx.send(self.me, from, text.as_bytes());
+        self.emit(cx, from, text.as_bytes());
         let key = (request.branch(), request.method().to_owned());
         self.answered.insert(key, (text.clone().into_bytes(), from));
         text.into_bytes()
@@ -97,13 +98,14 @@ impl Phone {
             routes: request.list("record-route"),
             remote_cseq: request.cseq(),
             invite: request.clone(),
-            ..Leg::blank(false, from)
+            key: audio::key_of(request.one("subject")).to_owned(),
+            ..Leg::blank(false, from, place)
         };
         let tag = leg.local_tag.clone();
         self.legs.push(leg);
         let early = self.habits.early && !request.body.is_empty();
         let (ringing, body) = if early {
-            (183, self.sdp("sendrecv"))
+            (183, self.sdp(place, "sendrecv"))
         } else {
             (180, String::new())
         };
@@ -153,7 +155,7 @@ impl Phone {
         } else {
             direction = self.described(cx, place, &request.body);
         }
-        let body = self.sdp(direction);
+        let body = self.sdp(place, direction);
         let octets = self.reply(
             cx,
             from,
@@ -176,7 +178,6 @@ impl Phone {
 
     /// A final answer again, until its ACK comes; without any ACK the dialog is ended.
     pub(super) fn resend(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
-        let me = self.me;
         let leg = &mut self.legs[place];
         let Some((_, octets, interval, until)) = &mut leg.unacked else {
             return;
@@ -185,9 +186,10 @@ impl Phone {
             leg.unacked = None;
             return self.hang_up(cx, place);
         }
-        cx.send(me, leg.from, octets);
+        let (octets, from) = (octets.clone(), leg.from);
         *interval = (*interval * 2).min(T2);
         let interval = *interval;
+        self.emit(cx, from, &octets);
         self.timer(cx, interval, Timer::Resend(place));
     }
 
@@ -243,10 +245,10 @@ impl Phone {
         let mut body = String::new();
         if !request.body.is_empty() {
             let direction = self.described(cx, place, &request.body);
-            body = self.sdp(direction);
+            body = self.sdp(place, direction);
         } else if method == "INVITE" {
             self.legs[place].owes_answer = true;
-            body = self.sdp("sendrecv");
+            body = self.sdp(place, "sendrecv");
         }
         let octets = self.reply(cx, from, request, 200, "", "", &body);
         if method == "INVITE" {

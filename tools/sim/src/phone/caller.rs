@@ -1,6 +1,6 @@
 //! The calling side, and what both sides do within a dialog.
 
-use super::{Answer, DOMAIN, Duration, EndpointCx, Leg, Phone, SERVER, SocketAddr, State, Text, Timer, text};
+use super::{Answer, DOMAIN, Duration, EndpointCx, Leg, Phone, SERVER, SocketAddr, State, Text, Timer, audio, text};
 
 impl Phone {
     /// Calls a user or number; the leg's index.
@@ -15,7 +15,8 @@ impl Phone {
             target: remote.clone(),
             remote,
             peer: number.to_owned(),
-            ..Leg::blank(true, SERVER)
+            key: format!("{}-{place}", self.number()),
+            ..Leg::blank(true, SERVER, place)
         });
         self.invite(cx, place, "");
         if let Some(patience) = self.habits.patience {
@@ -26,10 +27,11 @@ impl Phone {
 
     fn invite(&mut self, cx: &mut EndpointCx<'_>, place: usize, credentials: &str) {
         let body = if self.habits.offers {
-            self.sdp("sendrecv")
+            self.sdp(place, "sendrecv")
         } else {
             String::new()
         };
+        let credentials = &format!("{}{credentials}", audio::subject(&self.legs[place].key));
         let cseq = self.next_cseq(place);
         self.legs[place].answers_in_ack = if self.habits.offers { 0 } else { cseq };
         let branch = self.within(cx, place, "INVITE", cseq, credentials, &body);
@@ -87,7 +89,7 @@ impl Phone {
         if leg.asking.is_some() || leg.unacked.is_some() {
             return self.timer(cx, Duration::from_millis(700), Timer::Retry(place, direction));
         }
-        let body = self.sdp(direction);
+        let body = self.sdp(place, direction);
         let cseq = self.next_cseq(place);
         let branch = self.within(cx, place, method, cseq, "", &body);
         self.legs[place].asking = Some(branch);
@@ -162,6 +164,7 @@ impl Phone {
                     self.described(cx, place, &response.body);
                 }
             }
+            ("REFER", Some(place)) if first && status < 300 => self.transferred(cx, place),
             // Section 21.5.4: later (Retry-After says 5 s), or the call stays in everybody's books.
             ("BYE", Some(place)) if first && matches!(status, 500 | 503) && self.legs[place].refused < 60 => {
                 self.legs[place].refused += 1;
@@ -257,7 +260,7 @@ impl Phone {
         }
         if acks {
             let owes = self.legs[place].answers_in_ack == cseq;
-            let body = if owes { self.sdp(answer) } else { String::new() };
+            let body = if owes { self.sdp(place, answer) } else { String::new() };
             self.within(cx, place, "ACK", cseq, "", &body);
         }
         if opening {
@@ -280,7 +283,7 @@ impl Phone {
 }
 
 impl Leg {
-    pub(super) fn blank(calling: bool, from: SocketAddr) -> Self {
+    pub(super) fn blank(calling: bool, from: SocketAddr, place: usize) -> Self {
         Self {
             calling,
             first: true,
@@ -309,7 +312,8 @@ impl Leg {
             status: 0,
             changes: Vec::new(),
             peer: String::new(),
-            also: Vec::new(),
+            key: String::new(),
+            port: audio::AUDIO + 2 * (place as u16 % audio::LINES),
             mute: false,
             rtp_to: None,
             sends: false,
@@ -318,6 +322,7 @@ impl Leg {
             paced: false,
             heard: 0,
             sent: 0,
+            reports: 0,
         }
     }
 

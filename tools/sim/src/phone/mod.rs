@@ -6,13 +6,16 @@ mod callee;
 mod caller;
 mod register;
 mod send;
+mod transfer;
+mod wire;
 
+pub use audio::{AUDIO, LINES};
 pub use register::Register;
 
 use crate::stage::{DOMAIN, Minter, SERVER};
 use crate::text::{self, Text};
 use shards::Time;
-use shards::sim::{Endpoint, EndpointCx};
+use shards::sim::{Endpoint, EndpointCx, StreamInput};
 use std::any::Any;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -41,8 +44,6 @@ pub enum Answer {
 pub struct Habits {
     /// What it does when it is called.
     pub answer: Answer,
-    /// Other names that its callers may have dialled.
-    pub aliases: Vec<String>,
     /// Instead of answering, sends the caller there: the Contact values of a 302.
     pub moved: String,
     /// Hangs up so long after the answer.
@@ -65,13 +66,14 @@ pub struct Habits {
     pub q: Option<&'static str>,
     /// Answers challenges with SHA-256, not MD5.
     pub sha256: bool,
+    /// Speaks over a connection.
+    pub tcp: bool,
 }
 
 impl Default for Habits {
     fn default() -> Self {
         Self {
             answer: Answer::After(Duration::from_secs(2)),
-            aliases: Vec::new(),
             moved: String::new(),
             talk: None,
             hold: None,
@@ -83,6 +85,7 @@ impl Default for Habits {
             pace: Duration::from_millis(100),
             q: None,
             sha256: false,
+            tcp: false,
         }
     }
 }
@@ -141,10 +144,12 @@ pub struct Leg {
     pub status: u16,
     /// Final statuses of re-INVITEs and UPDATEs.
     pub changes: Vec<u16>,
-    /// The other phone, for the mark in the audio.
+    /// The other phone, or the number that was dialled.
     pub peer: String,
-    /// Others who may answer in its place: whom it leads its callers to.
-    pub also: Vec<String>,
+    /// What both sides call it in their audio: the caller's name of it.
+    key: String,
+    /// Its audio's.
+    port: u16,
     /// Sends no audio any more.
     pub mute: bool,
     rtp_to: Option<SocketAddr>,
@@ -157,6 +162,8 @@ pub struct Leg {
     pub heard: u32,
     /// RTP packets sent.
     pub sent: u32,
+    /// RTCP packets of this call received.
+    pub reports: u32,
 }
 
 impl Leg {
@@ -194,6 +201,7 @@ enum Timer {
     Cancelled(usize),
     Resend(usize),
     Audio(usize),
+    Register,
 }
 
 /// The phone.
@@ -203,7 +211,6 @@ pub struct Phone {
     password: String,
     /// Where it speaks SIP.
     pub me: SocketAddr,
-    rtp: SocketAddr,
     /// How it behaves.
     pub habits: Habits,
     /// Its calls, ended ones too.
@@ -212,6 +219,7 @@ pub struct Phone {
     answered: HashMap<(String, String), (Vec<u8>, SocketAddr)>,
     timers: Vec<Timer>,
     mint: Minter,
+    connection: wire::Connection,
     /// Every request received once: its method.
     pub requests: Vec<String>,
     /// Audio that belongs to none of its calls.
@@ -223,18 +231,18 @@ pub struct Phone {
 impl Phone {
     /// A phone of a user at an address; nothing is sent yet.
     #[must_use]
-    pub fn new(name: String, password: String, me: SocketAddr, rtp: SocketAddr, habits: Habits, mint: Minter) -> Self {
+    pub fn new(name: String, password: String, me: SocketAddr, habits: Habits, mint: Minter) -> Self {
         Self {
             name,
             password,
             me,
-            rtp,
             habits,
             legs: Vec::new(),
             sent: Vec::new(),
             answered: HashMap::new(),
             timers: Vec::new(),
             mint,
+            connection: Default::default(),
             requests: Vec::new(),
             strange: Vec::new(),
             register: Default::default(),
@@ -252,7 +260,14 @@ impl Phone {
     }
 
     fn contact(&self) -> String {
-        format!("<sip:{}@{}>", self.name, self.me)
+        format!("<{}>", self.uri())
+    }
+
+    /// What it registers.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        let transport = if self.habits.tcp { ";transport=tcp" } else { "" };
+        format!("sip:{}@{}{transport}", self.name, self.me)
     }
 
     /// The leg that a message within a dialog is of: its own tag, and the other's.
@@ -268,6 +283,17 @@ impl Phone {
         let port = if self.me.port() == AWAY { HOME } else { AWAY };
         self.me.set_port(port);
         self.register(cx, 3600);
+    }
+
+    fn message(&mut self, cx: &mut EndpointCx<'_>, from: SocketAddr, octets: &[u8]) {
+        let Some(message) = Text::parse(octets) else { return };
+        if self.habits.answer == Answer::Dead {
+            return;
+        }
+        match message.status() {
+            0 => self.request(cx, from, &message),
+            _ => self.response(cx, &message),
+        }
     }
 
     /// Says and sends nothing any more.
@@ -297,19 +323,16 @@ impl Phone {
 impl Endpoint for Phone {
     fn datagram(&mut self, cx: &mut EndpointCx<'_>, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
         if to.port() < HOME {
-            return self.hear(from, bytes);
+            return self.hear(to, from, bytes);
         }
         if to != self.me {
             return; // it was there once
         }
-        let Some(message) = Text::parse(bytes) else { return };
-        if self.habits.answer == Answer::Dead {
-            return;
-        }
-        match message.status() {
-            0 => self.request(cx, from, &message),
-            _ => self.response(cx, &message),
-        }
+        self.message(cx, from, bytes);
+    }
+
+    fn stream(&mut self, cx: &mut EndpointCx<'_>, number: u64, input: StreamInput<'_>) {
+        self.on_stream(cx, number, input);
     }
 
     fn timer(&mut self, cx: &mut EndpointCx<'_>, tag: u64) {
@@ -330,6 +353,8 @@ impl Endpoint for Phone {
             Timer::Cancelled(leg) => self.cancelled_at_last(leg),
             Timer::Resend(leg) => self.resend(cx, leg),
             Timer::Audio(leg) => self.speak(cx, leg),
+            Timer::Register if self.habits.answer != Answer::Dead => self.register(cx, 3600),
+            Timer::Register => {}
         }
     }
 

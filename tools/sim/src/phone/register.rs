@@ -76,7 +76,7 @@ impl Phone {
     /// Seconds that the last REGISTER was granted; 0 while there is no answer.
     #[must_use]
     pub fn granted(&self) -> u32 {
-        let own = format!("{}>", self.me);
+        let own = self.contact();
         let last = self.register.last.as_ref().filter(|last| last.status() == 200);
         let contact = last.and_then(|last| last.all("contact").find(|contact| contact.contains(&own)));
         let expires = contact.and_then(|contact| text::parameter(contact, "expires"));

@@ -19,30 +19,13 @@ impl Phone {
         body: &str,
     ) -> String {
         let branch = format!("z9hG4bK{:016x}", cx.random());
-        let octets = self.write(method, &branch, head, body);
-        cx.send(self.me, to, octets.as_bytes());
+        let via = format!("SIP/2.0/{} {};branch={branch};rport", self.transport(), self.me);
+        let octets = write(method, &via, head, body);
+        self.emit(cx, to, octets.as_bytes());
         if method != "ACK" {
             self.keep(cx, method, &branch, to, leg, octets.into_bytes());
         }
         branch
-    }
-
-    /// `head` starts with the Request-URI and goes on with header lines.
-    fn write(&self, method: &str, branch: &str, head: &str, body: &str) -> String {
-        let (uri, lines) = head.split_once('\n').unwrap_or((head, ""));
-        let mut text = format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch={branch};rport\r\nMax-Forwards: 70\r\n",
-            self.me
-        );
-        for line in lines.lines().filter(|line| !line.is_empty()) {
-            text.push_str(line);
-            text.push_str("\r\n");
-        }
-        if !body.is_empty() {
-            text.push_str("Content-Type: application/sdp\r\n");
-        }
-        text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-        text
     }
 
     pub(super) fn keep(
@@ -81,7 +64,8 @@ impl Phone {
             let (method, leg) = (sent.method.clone(), sent.leg);
             return self.unanswered(cx, &method, leg);
         }
-        cx.send(self.me, sent.to, &sent.octets);
+        // Section 17.1.1.2: on a reliable transport nothing is sent again.
+        let again = (!self.habits.tcp).then(|| (sent.to, sent.octets.clone()));
         sent.interval = if invite {
             sent.interval * 2
         } else {
@@ -91,6 +75,9 @@ impl Phone {
             sent.interval = T2;
         }
         let interval = sent.interval;
+        if let Some((to, octets)) = again {
+            self.emit(cx, to, &octets);
+        }
         self.timer(cx, interval, Timer::Again(place));
     }
 
@@ -151,8 +138,9 @@ impl Phone {
             invite.one("call-id"),
             invite.cseq()
         ));
-        let octets = self.write("ACK", &sent.branch, &head, "");
-        cx.send(self.me, sent.to, octets.as_bytes());
+        let octets = write("ACK", invite.one("via"), &head, "");
+        let to = sent.to;
+        self.emit(cx, to, octets.as_bytes());
     }
 
     /// CANCEL of an INVITE: everything but the method is the INVITE's (section 9.1).
@@ -173,10 +161,25 @@ impl Phone {
             invite.one("call-id"),
             invite.cseq()
         );
-        let octets = self.write("CANCEL", &branch, &head, "").into_bytes();
-        cx.send(self.me, to, &octets);
+        let octets = write("CANCEL", invite.one("via"), &head, "").into_bytes();
+        self.emit(cx, to, &octets);
         self.keep(cx, "CANCEL", &branch, to, leg, octets);
     }
+}
+
+/// `head` starts with the Request-URI and goes on with header lines.
+fn write(method: &str, via: &str, head: &str, body: &str) -> String {
+    let (uri, lines) = head.split_once('\n').unwrap_or((head, ""));
+    let mut text = format!("{method} {uri} SIP/2.0\r\nVia: {via}\r\nMax-Forwards: 70\r\n");
+    for line in lines.lines().filter(|line| !line.is_empty()) {
+        text.push_str(line);
+        text.push_str("\r\n");
+    }
+    if !body.is_empty() {
+        text.push_str("Content-Type: application/sdp\r\n");
+    }
+    text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    text
 }
 
 fn dialog_head(leg: &Leg, method: &str, cseq: u32, extra: &str, contact: &str) -> (String, SocketAddr) {

@@ -17,10 +17,12 @@ impl Swarm {
                 self.call();
                 return 1;
             }
-            550..850 => self.press(),
+            550..840 => self.press(),
+            840..850 => self.transfer(),
             850..900 => self.register_again(),
             900..930 => self.change_network(),
             930..932 => self.hang_up_all(),
+            968..970 => self.disconnect(),
             932..938 if self.draw.faults.crashes => self.crash(),
             940..944 if self.draw.faults.kills => self.kill(),
             950..964 if self.draw.faults.disk => self.change_disk(),
@@ -33,49 +35,74 @@ impl Swarm {
     }
 
     fn any(&mut self) -> usize {
-        self.random.below(self.phones.len() as u64) as usize
+        self.random.below(self.members.len() as u64) as usize
     }
 
     fn shard(&mut self) -> ShardId {
         self.random.below(u64::from(self.draw.shards)) as ShardId
     }
 
+    /// What somebody may dial; nothing when it is his own number.
+    fn number(&mut self, caller: usize) -> Option<String> {
+        let callee = self.any();
+        let number = match (self.random.below(40), self.members[callee].user) {
+            (0, _) => "9196".to_owned(),
+            (1, _) => "9664".to_owned(),
+            (2, _) => "nobody".to_owned(),
+            (3, _) => "911".to_owned(),
+            (_, None) => format!("9{}", self.random.below(1000)),
+            (_, Some(_)) => self.stage.look(self.members[callee].id).name.clone(),
+        };
+        // Its own telephone would ring; and no carrier calls itself through us.
+        let gateway = self.members[caller].user.is_none();
+        let own = number == self.stage.look(self.members[caller].id).name || (gateway && number.starts_with('9'));
+        (!own).then_some(number)
+    }
+
     fn call(&mut self) {
-        let (caller, callee) = (self.any(), self.any());
-        if self.dead[caller] || caller == callee {
+        let caller = self.any();
+        if self.members[caller].dead {
             return;
         }
-        let number = match self.random.below(40) {
-            0 => "9196".to_owned(),
-            1 => "9664".to_owned(),
-            2 => "nobody".to_owned(),
-            _ => self.stage.look(self.phones[callee]).name.clone(),
-        };
-        if number == self.stage.look(self.phones[caller]).name {
-            return; // its own telephone would ring
+        if let Some(number) = self.number(caller) {
+            self.stage
+                .act(self.members[caller].id, |phone, cx| phone.call(cx, &number));
         }
-        // Any phone of the user may lead elsewhere.
-        let mut also = Vec::new();
-        for (place, lead) in self.leads.iter().enumerate() {
-            if let Some(lead) = lead
-                && self.stage.look(self.phones[place]).name == number
-            {
-                also.push(lead.clone());
-            }
+    }
+
+    /// One of the last calls of a phone is given to somebody else.
+    fn transfer(&mut self) {
+        let (place, back) = (self.any(), self.random.below(3) as usize);
+        if self.members[place].dead {
+            return;
         }
-        self.stage.act(self.phones[caller], |phone, cx| {
-            let place = phone.call(cx, &number);
-            phone.legs[place].also = also;
-        });
+        if let Some(number) = self.number(place) {
+            self.stage.act(self.members[place].id, |phone, cx| {
+                let leg = phone.legs.len().wrapping_sub(1 + back);
+                phone.transfer(cx, leg, &number);
+            });
+        }
+    }
+
+    /// A connection breaks.
+    fn disconnect(&mut self) {
+        let place = self.any();
+        if !self.members[place].dead {
+            let ip = self.stage.act(self.members[place].id, |phone, cx| {
+                phone.drop_connection(cx);
+                phone.me.ip()
+            });
+            self.deed_log(&format!("the connection of {ip} breaks"));
+        }
     }
 
     /// A button on one of the last calls of a phone.
     fn press(&mut self) {
         let (place, button, back) = (self.any(), self.random.below(12), self.random.below(3) as usize);
-        if self.dead[place] {
+        if self.members[place].dead {
             return;
         }
-        self.stage.act(self.phones[place], |phone: &mut Phone, cx| {
+        self.stage.act(self.members[place].id, |phone: &mut Phone, cx| {
             let Some(leg) = phone.legs.len().checked_sub(1 + back) else {
                 return;
             };
@@ -95,10 +122,10 @@ impl Swarm {
 
     fn register_again(&mut self) {
         let place = self.any();
-        if !self.dead[place] {
+        if !self.members[place].dead && self.members[place].user.is_some() {
             let expires = [3600, 600, 60, 0][self.random.below(4) as usize];
             self.stage
-                .act(self.phones[place], |phone, cx| phone.register(cx, expires));
+                .act(self.members[place].id, |phone, cx| phone.register(cx, expires));
         }
     }
 
@@ -117,8 +144,8 @@ impl Swarm {
 
     /// A port that a phone still speaks to may be given to another call: the program that knew is gone.
     fn mute(&mut self) {
-        for &id in &self.phones {
-            let legs = self.stage.look(id).legs.iter_mut();
+        for member in &self.members {
+            let legs = self.stage.look(member.id).legs.iter_mut();
             legs.for_each(|leg| leg.mute = true);
         }
     }
@@ -134,14 +161,14 @@ impl Swarm {
         self.mute();
         self.stage.keep_logs();
         let sure = !self.draw.faults.disk && !self.draw.faults.clock;
-        for &id in self.phones.iter().filter(|_| sure) {
-            let phone = self.stage.look(id);
-            let (name, granted) = (phone.name.clone(), phone.granted());
-            if granted >= LONG && !self.stage.is_kept(&name) {
+        for member in self.members.iter().filter(|_| sure) {
+            let phone = self.stage.look(member.id);
+            let (name, granted, uri) = (phone.name.clone(), phone.granted(), phone.uri());
+            if granted >= LONG && !self.stage.is_kept_at(&name, &uri) {
                 self.wrong.push(Violation {
                     at: self.stage.world.now(),
                     call_id: String::new(),
-                    text: format!("{name} was answered 200 to its REGISTER, but the log does not hold it"),
+                    text: format!("{name} was answered 200 to its REGISTER, but the log does not hold {uri}"),
                 });
             }
         }
@@ -159,11 +186,11 @@ impl Swarm {
 
     fn die(&mut self) {
         let place = self.any();
-        let phone = self.stage.look(self.phones[place]);
+        let phone = self.stage.look(self.members[place].id);
         phone.habits.answer = Answer::Dead;
         phone.switch_off();
         let (ip, name) = (phone.me.ip(), phone.name.clone());
-        self.dead[place] = true;
+        self.members[place].dead = true;
         self.gone = true;
         self.checker.borrow_mut().gone(ip);
         self.deed_log(&format!("{name} at {ip} dies"));
@@ -171,10 +198,12 @@ impl Swarm {
 
     fn move_away(&mut self) {
         let place = self.any();
-        if self.dead[place] {
+        let member = &self.members[place];
+        // A connection stays where it is, and so do gateways.
+        if member.dead || member.user.is_none() || self.stage.look(member.id).habits.tcp {
             return;
         }
-        let ip = self.stage.act(self.phones[place], |phone, cx| {
+        let ip = self.stage.act(self.members[place].id, |phone, cx| {
             phone.move_away(cx);
             phone.me.ip()
         });

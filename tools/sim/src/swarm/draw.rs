@@ -1,8 +1,10 @@
 //! What a seed draws: the site, its limits, the phones' habits, the faults.
 
-use crate::phone::{Answer, Habits};
+use crate::phone::{Answer, HOME, Habits};
+use crate::stage::Stage;
 use ringfort::config::Plan;
-use ringfort::config::plan::{CallPolicy, MediaPath, Mode};
+use ringfort::config::plan::{CallPolicy, Cidr, Host, MediaPath, Mode, Route, RouteAuth, Target, Trunk};
+use ringfort::protocol::Transport;
 use shards::sim::{Link, Random};
 use std::time::Duration;
 
@@ -25,8 +27,14 @@ pub struct Draw {
     pub mesh_delay: Duration,
     /// Calls, transactions and media ports; `None` is plenty.
     pub tiny: (Option<u32>, Option<u32>, Option<u16>),
+    /// Session-Expires, seconds.
+    pub session: u32,
     /// Timer C.
     pub ring: Duration,
+    /// Gateways to which numbers that begin with 9, and 911, go; 0 to 2.
+    pub gateways: u32,
+    /// Of four phones so many speak over TCP.
+    pub streams: u32,
     /// The paths of the faulty phase; the network changes between them.
     pub links: [Link; 2],
     /// What may go wrong besides the network.
@@ -94,7 +102,10 @@ impl Draw {
                 one_in(random, 8).then(|| (24 + random.below(100) as u32) * u32::from(shards)),
                 one_in(random, 8).then(|| 16 + 4 * random.below(12) as u16),
             ),
+            session: [90, 180, 600][random.below(3) as usize],
             ring: Duration::from_secs(if one_in(random, 3) { 12 } else { 200 }),
+            gateways: random.below(3) as u32,
+            streams: [0, 0, 1, 4][random.below(4) as usize],
             links: [link(random), link(random)],
             faults: Faults {
                 crashes: one_in(random, 5),
@@ -120,13 +131,44 @@ impl Draw {
                 media: MediaPath::Direct,
             },
         };
+        let mut stream = plan.sip.listeners[0].clone();
+        stream.transport = Transport::Tcp;
+        plan.sip.listeners.push(stream);
+        if self.gateways > 0 {
+            self.lead_out(plan);
+        }
         plan.sip.timers.c = self.ring;
+        plan.sip.session_expires = self.session;
         let (calls, transactions, ports) = self.tiny;
         plan.limits.calls = calls.unwrap_or(plan.limits.calls);
         plan.limits.transactions = transactions.unwrap_or(plan.limits.transactions);
         if let Some(ports) = ports {
             plan.media.ports.1 = plan.media.ports.0 + ports * self.shards - 1;
         }
+    }
+
+    fn lead_out(&self, plan: &mut Plan) {
+        let target = |place| Target {
+            transport: Transport::Udp,
+            host: Host::Ip(Stage::address_of(place)),
+            port: Some(HOME),
+        };
+        let trusted = |place| Cidr {
+            network: Stage::address_of(place),
+            prefix: 32,
+        };
+        plan.trunks.push(Trunk {
+            name: "carrier".into(),
+            targets: (0..self.gateways).map(target).collect(),
+            trusted: (0..self.gateways).map(trusted).collect(),
+        });
+        plan.routes.push(Route {
+            pattern: regex::bytes::Regex::new("^9[0-9]+$").expect("a pattern"),
+            trunks: vec![0],
+            policy: plan.local,
+            auth: RouteAuth::Digest,
+            line: 1,
+        });
     }
 
     /// Habits of one phone; `others` are the users that it may lead its callers to.
@@ -152,6 +194,7 @@ impl Draw {
             pace: Duration::from_secs(1),
             q: [None, None, None, Some("0.3"), Some("0.9")][random.below(5) as usize],
             sha256: random.below(2) == 0,
+            tcp: random.below(4) < u64::from(self.streams),
             ..Habits::default()
         }
     }

@@ -46,18 +46,24 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
 }
 
+/// A phone or a gateway.
+struct Member {
+    id: EndpointId,
+    /// The number of its user; a gateway has none.
+    user: Option<u32>,
+    dead: bool,
+    /// Its callers are led elsewhere.
+    leads: bool,
+}
+
 /// A world under way.
 struct Swarm {
     stage: Stage,
     random: Random,
     draw: Draw,
-    phones: Vec<EndpointId>,
-    /// By phone: it died.
-    dead: Vec<bool>,
+    members: Vec<Member>,
     /// Some phone died, or moved out of its calls.
     gone: bool,
-    /// By phone: the name that its callers are led to, or nothing.
-    leads: Vec<Option<String>>,
     checker: Rc<RefCell<Checker>>,
     recording: Option<Rc<RefCell<Recording>>>,
     /// What was wrong on the way.
@@ -122,10 +128,8 @@ impl Swarm {
             stage,
             random,
             draw,
-            phones: Vec::new(),
-            dead: Vec::new(),
+            members: Vec::new(),
             gone: false,
-            leads: Vec::new(),
             checker,
             recording,
             wrong: Vec::new(),
@@ -134,50 +138,55 @@ impl Swarm {
         swarm
     }
 
-    /// Phones for all users, some for the second time; all register.
+    /// Gateways, then phones for all users, some for the second time; the phones register.
     fn furnish(&mut self) {
         let draw = self.draw.clone();
+        for place in 0..draw.gateways {
+            let habits = Habits {
+                moved: String::new(),
+                tcp: false,
+                ..draw.habits(&mut self.random, None)
+            };
+            let id = self.stage.phone(&format!("9{place}"), habits);
+            self.join(id, None, false);
+        }
         for place in 0..draw.phones {
             let user = place % draw.users;
             // Nobody leads to a phone that leads elsewhere: the first third never does.
             let leads = user > draw.users / 3 && self.random.below(8) == 0;
-            let leads = leads.then(|| {
-                self.stage
-                    .name(&stem(self.random.below(u64::from(draw.users / 3 + 1)) as u32))
+            let moved = leads.then(|| {
+                let to = stem(self.random.below(u64::from(draw.users / 3 + 1)) as u32);
+                format!("<sip:{}@{}>", self.stage.name(&to), crate::stage::DOMAIN)
             });
-            let moved = leads
-                .as_ref()
-                .map(|name| format!("<sip:{name}@{}>", crate::stage::DOMAIN));
             let habits = draw.habits(&mut self.random, moved);
             let id = self.stage.phone(&stem(user), habits);
-            let phone = self.stage.look(id);
-            if let Some(recording) = &self.recording {
-                let name = format!("{}/{place}", phone.name);
-                recording.borrow_mut().names.insert(phone.me.ip(), name);
-            }
-            self.phones.push(id);
-            self.dead.push(false);
-            self.leads.push(leads);
+            self.join(id, Some(user), leads);
         }
         if let Some(recording) = &self.recording {
             recording.borrow_mut().names.insert(SERVER.ip(), "server".into());
         }
-        // Who is led to hears the name that was dialled.
-        for place in 0..self.phones.len() {
-            let name = self.stage.look(self.phones[place]).name.clone();
-            let dialled: Vec<_> = (0..self.phones.len())
-                .filter(|&other| self.leads[other].as_deref() == Some(name.as_str()))
-                .collect();
-            for other in dialled {
-                let alias = self.stage.look(self.phones[other]).name.clone();
-                self.stage.look(self.phones[place]).habits.aliases.push(alias);
+        for place in 0..self.members.len() {
+            if self.members[place].user.is_some() {
+                self.stage
+                    .act(self.members[place].id, |phone, cx| phone.register(cx, 3600));
+                self.stage.run(5);
             }
         }
-        for &id in &self.phones {
-            self.stage.act(id, |phone, cx| phone.register(cx, 3600));
-            self.stage.run(5);
-        }
         self.stage.run(2000);
+    }
+
+    fn join(&mut self, id: EndpointId, user: Option<u32>, leads: bool) {
+        let phone = self.stage.look(id);
+        if let Some(recording) = &self.recording {
+            let name = format!("{}/{}", phone.name, self.members.len());
+            recording.borrow_mut().names.insert(phone.me.ip(), name);
+        }
+        self.members.push(Member {
+            id,
+            user,
+            dead: false,
+            leads,
+        });
     }
 
     fn play(&mut self, size: &Size) {
@@ -213,8 +222,8 @@ impl Swarm {
         if wrong.is_empty() {
             wrong = self.stage.left(gone);
         }
-        for &id in &self.phones {
-            let phone = self.stage.look(id);
+        for member in &self.members {
+            let phone = self.stage.look(member.id);
             let calls = phone.legs.iter().filter(|leg| leg.calling && leg.first);
             outcome.calls += calls.clone().count() as u64;
             outcome.answered += calls.filter(|leg| leg.status == 200).count() as u64;
@@ -238,23 +247,21 @@ impl Swarm {
     }
 
     fn another_call(&mut self) -> bool {
-        let alive: Vec<_> = (0..self.phones.len()).filter(|&place| !self.dead[place]).collect();
+        let alive = |member: &&Member| !member.dead && member.user.is_some();
         // Another phone of the same user could ring for long before this one does.
-        let users = self.draw.users as usize;
-        let alone = |place: usize| place >= self.phones.len() - users && place < users;
-        let callee = alive
-            .iter()
-            .copied()
-            .find(|&place| self.leads[place].is_none() && alone(place));
+        let alone = |member: &&Member| {
+            let same = self.members.iter().filter(|other| other.user == member.user);
+            !member.leads && same.count() == 1
+        };
+        let callee = self.members.iter().filter(alive).find(alone);
         let caller = callee.and_then(|callee| {
-            let name = self.stage.look(self.phones[callee]).name.clone();
-            let mut others = alive.iter().copied();
-            others.find(|&place| self.stage.look(self.phones[place]).name != name)
+            let mut others = self.members.iter().filter(alive);
+            others.find(|other| other.user != callee.user)
         });
         let (Some(caller), Some(callee)) = (caller, callee) else {
             return true;
         };
-        let (caller, callee) = (self.phones[caller], self.phones[callee]);
+        let (caller, callee) = (caller.id, callee.id);
         let number = self.stage.look(callee).name.clone();
         for id in [caller, callee] {
             let before = self.stage.look(id).habits.clone();
