@@ -198,23 +198,21 @@ impl Appliance {
             Incoming::Retransmission | Incoming::AckAbsorbed => {}
             Incoming::Ack => self.ack(cx, path, request),
             Incoming::Cancel { invite, user } => {
-                let Ok(server) = self.core.tx.server(cx.now, request, &back, NOBODY) else {
-                    return;
-                };
+                let room = self.core.tx.server(cx.now, request, &back, NOBODY);
                 let mut turn = Turn {
                     core: &mut self.core,
                     cx,
                 };
                 let tag = turn.stateless_tag(request);
-                turn.respond(
-                    server,
-                    request,
-                    &back,
-                    &Reply {
-                        to_tag: &tag,
-                        ..Reply::of(200)
-                    },
-                );
+                let reply = Reply {
+                    to_tag: &tag,
+                    ..Reply::of(200)
+                };
+                // What takes load away is heard even when there is no room for its transaction.
+                match room {
+                    Ok(server) => turn.respond(server, request, &back, &reply),
+                    Err(_) => turn.respond_stateless(request, &back, &reply),
+                }
                 match user.role {
                     role::PROXY => self.proxy.cancel(&mut turn, user),
                     role::B2BUA => self.b2bua.cancel(&mut turn, user, invite),
@@ -252,6 +250,7 @@ impl Appliance {
             match user.role {
                 role::PROXY => self.proxy.response(&mut turn, user, client, response),
                 role::B2BUA => self.b2bua.response(&mut turn, user, client, response),
+                role::ENDED => self.b2bua.late(&mut turn, user, client, response),
                 _ => {}
             }
             self.look_up(cx);

@@ -29,6 +29,8 @@ pub mod role {
     pub const PROXY: u8 = 2;
     /// The caller's leg of a B2BUA call.
     pub const B2BUA: u8 = 3;
+    /// A call of the B2BUA that is over: what is still answered is only acknowledged and ended.
+    pub const ENDED: u8 = 4;
 }
 
 /// A transaction's owner from a role and a slab handle.

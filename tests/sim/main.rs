@@ -4,6 +4,7 @@
 
 mod ends;
 mod forking;
+mod late;
 mod limits;
 mod lossy;
 mod proxied;

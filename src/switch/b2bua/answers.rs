@@ -4,7 +4,6 @@ use super::body::{Part, cross, sdp_of};
 use super::write::dialog_reply;
 use super::{B2bua, State, Unacknowledged, worse};
 use crate::media::Side;
-use crate::ops::stats::{Direction, MethodLabel};
 use crate::protocol::sip::transaction::ServerId;
 use crate::protocol::sip::{Message, Method, Name};
 use crate::switch::core::Turn;
@@ -114,9 +113,10 @@ impl B2bua {
     /// The first 2xx: the call is answered.
     fn answered(&mut self, turn: &mut Turn<'_, '_>, at: Handle, place: usize, response: &Message<'_>) {
         let Some(call) = self.calls.get_mut(at) else { return };
-        let (Some(server), Some(branch)) = (call.invite, call.branches.get(place)) else {
+        let (Some(server), Some(branch)) = (call.invite, call.branches.get_mut(place)) else {
             return;
         };
+        branch.won = true;
         let (source, flow, a_path) = (branch.path, branch.flow, call.a.path);
         let Some(dialog) = call
             .b
@@ -202,33 +202,7 @@ impl B2bua {
         self.schedule(at);
     }
 
-    /// A 2xx that nobody waits for: acknowledged and ended, unless it is the answered branch's
-    /// own 2xx again (RFC 3261 section 13.2.2.4).
-    fn surplus(&mut self, turn: &mut Turn<'_, '_>, at: Handle, place: usize, response: &Message<'_>) {
-        let Some(call) = self.calls.get(at) else { return };
-        let Some(branch) = call.branches.get(place) else { return };
-        let known = call
-            .b
-            .dialog
-            .as_ref()
-            .is_some_and(|dialog| response.to_tag() == Some(dialog.remote_tag()));
-        if known && call.state == State::Answered {
-            return self.acknowledge_again(turn, at, response);
-        }
-        let path = branch.path;
-        if let Some(mut dialog) = call
-            .b
-            .dialog
-            .as_ref()
-            .and_then(|dialog| dialog.established(response).ok())
-        {
-            super::end::send_in(turn, &mut dialog, &path, Method::Ack, &[]);
-            super::end::send_in(turn, &mut dialog, &path, Method::Bye, &[]);
-        }
-        self.settle(turn, at);
-    }
-
-    /// Sends the ACK of a 2xx on a leg.
+    /// Sends the ACK of the 2xx to our last INVITE on a leg.
     pub(super) fn acknowledge(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side, sdp: &[u8]) {
         let Some(call) = self.calls.get_mut(at) else { return };
         if call.ack_owed == Some(side) {
@@ -236,24 +210,28 @@ impl B2bua {
         }
         let leg = call.leg(side);
         let path = leg.next_hop(turn);
-        if let Some(dialog) = &mut leg.dialog {
-            super::end::send_in(turn, dialog, &path, Method::Ack, sdp);
-            turn.core.stats.request(MethodLabel::Ack, Direction::Out);
+        if let Some(dialog) = &leg.dialog {
+            let number = dialog.invite_seq();
+            super::end::send_ack(turn, dialog, &path, number, sdp);
+            leg.acknowledged = (number, if sdp.is_empty() { Buf::new() } else { sdp.into() });
         }
-        leg.ack_answer = if sdp.is_empty() { Buf::new() } else { sdp.into() };
     }
 
-    /// The ACK of a 2xx that came again, with the same answer (RFC 3261 section 13.2.2.4). While the answer of a delayed offer is still missing
-    /// there is nothing to send yet.
+    /// The ACK of a 2xx that came again, with the same answer (RFC 3261 section 13.2.2.4). Of one that was
+    /// not acknowledged yet (the answer to its offer is still missing) there is nothing to repeat.
     pub(super) fn acknowledge_again(&mut self, turn: &mut Turn<'_, '_>, at: Handle, response: &Message<'_>) {
         let Some(call) = self.calls.get_mut(at) else { return };
         let side = match &call.a.dialog {
             Some(dialog) if dialog.call_id() == response.call_id() => Side::A,
             _ => Side::B,
         };
-        if call.ack_owed != Some(side) && call.exchange.is_none() {
-            let answer = std::mem::take(&mut call.leg(side).ack_answer);
-            self.acknowledge(turn, at, side, &answer);
+        let leg = call.leg(side);
+        let (number, path) = (response.cseq().number, leg.next_hop(turn));
+        if let (Some(dialog), (last, answer)) = (&leg.dialog, &leg.acknowledged)
+            && number <= *last
+        {
+            let answer: &[u8] = if number == *last { answer } else { &[] };
+            super::end::send_ack(turn, dialog, &path, number, answer);
         }
     }
 }

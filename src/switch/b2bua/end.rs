@@ -7,7 +7,7 @@ use crate::protocol::Path;
 use crate::protocol::sip::Method;
 use crate::protocol::sip::dialog::Dialog;
 use crate::switch::cdr::{self, Cdr};
-use crate::switch::core::{NOBODY, Turn};
+use crate::switch::core::{NOBODY, Turn, label};
 use crate::switch::proxy::record::write_id;
 use crate::switch::slab::Handle;
 
@@ -96,13 +96,14 @@ impl B2bua {
         }
         let Some(call) = self.calls.get_mut(at) else { return };
         if call.branches.iter().all(|branch| branch.status >= 200) {
-            self.forget(at);
+            self.forget(turn, at);
         }
     }
 
-    /// Frees the entry; late messages find nothing from now on.
-    pub(super) fn forget(&mut self, at: Handle) {
+    /// Frees the entry; what is answered late finds only the marks that it leaves.
+    pub(super) fn forget(&mut self, turn: &mut Turn<'_, '_>, at: Handle) {
         let Some(mut call) = self.calls.remove(at) else { return };
+        call.leave_marks(turn);
         call.alarm.stop(&mut self.timers);
         if self.spare.len() < 1024 {
             let mut branches = call.branches;
@@ -136,31 +137,54 @@ impl B2bua {
 }
 
 /// Sends a request of ours within a dialog; nobody waits for its answer (the transaction layer
-/// sends it again as long as RFC 3261 says).
+/// sends it again as long as RFC 3261 says). Where there is no room for its transaction it goes out once.
 pub(super) fn send_in(turn: &mut Turn<'_, '_>, dialog: &mut Dialog, path: &Path, method: Method, sdp: &[u8]) {
     let Ok((client, branch)) = turn.core.tx.mint_for(method) else {
-        return;
+        turn.core.stats.shed("transactions");
+        return send_bare(turn, dialog, path, method, sdp);
     };
+    let octets = write_in(turn, dialog, path, method, &branch, sdp);
+    turn.with_wire(|tx, wire| tx.client(wire, client, &octets, method, path, NOBODY));
+    turn.core.stats.request(label(method), Direction::Out);
+    turn.core.scratch.give(octets);
+}
+
+/// The ACK to the 2xx of our INVITE with this number.
+pub(super) fn send_ack(turn: &mut Turn<'_, '_>, dialog: &Dialog, path: &Path, number: u32, sdp: &[u8]) {
+    let branch = turn.core.tx.bare_branch();
     let mut octets = turn.core.scratch.take();
     let via = via(turn, path, &branch);
     let body = (!sdp.is_empty()).then_some((super::write::SDP, sdp));
+    dialog.write_ack(&mut octets, number, &via, &[], body);
+    turn.send(path, &octets);
+    turn.core.stats.request(MethodLabel::Ack, Direction::Out);
+    turn.core.scratch.give(via);
+    turn.core.scratch.give(octets);
+}
+
+/// Sends a request of ours within a dialog once, without a transaction.
+fn send_bare(turn: &mut Turn<'_, '_>, dialog: &mut Dialog, path: &Path, method: Method, sdp: &[u8]) {
+    let branch = turn.core.tx.bare_branch();
+    let octets = write_in(turn, dialog, path, method, &branch, sdp);
+    turn.send(path, &octets);
+    turn.core.stats.request(label(method), Direction::Out);
+    turn.core.scratch.give(octets);
+}
+
+fn write_in(
+    turn: &mut Turn<'_, '_>,
+    dialog: &mut Dialog,
+    path: &Path,
+    method: Method,
+    branch: &[u8],
+    sdp: &[u8],
+) -> Vec<u8> {
+    let mut octets = turn.core.scratch.take();
+    let via = via(turn, path, branch);
+    let body = (!sdp.is_empty()).then_some((super::write::SDP, sdp));
     dialog.write_request(&mut octets, method, &via, &[], body);
     turn.core.scratch.give(via);
-    if method == Method::Ack {
-        turn.core.tx.release(client);
-        turn.send(path, &octets);
-    } else {
-        turn.with_wire(|tx, wire| tx.client(wire, client, &octets, method, path, NOBODY));
-        turn.core.stats.request(
-            if method == Method::Bye {
-                MethodLabel::Bye
-            } else {
-                MethodLabel::Update
-            },
-            Direction::Out,
-        );
-    }
-    turn.core.scratch.give(octets);
+    octets
 }
 
 /// Our Via's value for a path.

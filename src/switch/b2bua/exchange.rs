@@ -2,6 +2,7 @@
 
 use super::body::{Part, cross, sdp_of};
 use super::end::via;
+use super::leg::Refresh;
 use super::within::plain;
 use super::write::{self, dialog_reply};
 use super::{B2bua, State, Unacknowledged, owner};
@@ -350,22 +351,25 @@ impl B2bua {
         sent
     }
 
-    /// Our own refresh of a leg's session: an UPDATE that says nothing else.
-    pub(super) fn refresh(&mut self, turn: &mut Turn<'_, '_>, at: Handle, side: Side, session: &SessionTimer) {
-        let Some(call) = self.calls.get_mut(at) else { return };
-        let to = call.leg(side).next_hop(turn);
+    /// Our own refresh of a leg's session: a request that says nothing else. `None` when there is no room.
+    pub(super) fn refresh(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        side: Side,
+        session: &SessionTimer,
+    ) -> Option<ClientId> {
+        let leg = self.calls.get_mut(at)?.leg(side);
+        let (to, by) = (leg.next_hop(turn), leg.refresh);
+        if by == Refresh::Options {
+            return self.send_across(turn, at, side, Method::Options, &to, &[], None);
+        }
         let mut value = turn.core.scratch.take();
         session.for_refresh().write(&mut value);
-        self.send_across(
-            turn,
-            at,
-            side,
-            Method::Update,
-            &to,
-            &[("Session-Expires", &value)],
-            None,
-        );
+        let extra = [("Session-Expires", &value[..])];
+        let client = self.send_across(turn, at, side, Method::Update, &to, &extra, None);
         turn.core.scratch.give(value);
+        client
     }
 
     /// PRACK (RFC 3262): the numbers are the callee's own, so only the CSeq in RAck is ours to

@@ -153,7 +153,7 @@ impl B2bua {
                     self.fail(turn, at, status);
                 }
             }
-            State::Over => self.forget(at),
+            State::Over => self.forget(turn, at),
             State::Answered => {}
         }
     }
@@ -237,6 +237,7 @@ fn new_call(turn: &Turn<'_, '_>, start: &Start<'_>, mut branches: Vec<Branch>) -
         exchange: None,
         unacknowledged: None,
         ack_owed: None,
+        surplus: Vec::new(),
         ring_until: Time::FAR,
         life_until: turn.cx.now + turn.core.site.plan.limits.call_time,
         alarm: Default::default(),
@@ -301,6 +302,7 @@ fn send(
         path: target.path,
         flow: target.flow || target.path.transport.is_reliable(),
         status: 0,
+        won: false,
     });
     true
 }

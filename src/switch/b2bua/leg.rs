@@ -5,6 +5,7 @@ use crate::protocol::Path;
 use crate::protocol::sip::Message;
 use crate::protocol::sip::dialog::Dialog;
 use crate::protocol::sip::dialog::session_timer::{self, SessionTimer};
+use crate::protocol::sip::transaction::ClientId;
 use crate::switch::core::Turn;
 use crate::switch::next_hop;
 use crate::switch::proxy::record::read_token;
@@ -26,14 +27,26 @@ pub(super) struct Leg {
     pub dialog: Option<Dialog>,
     /// The peer may be sent UPDATE (its Allow says so).
     pub takes_update: bool,
-    /// The session timer (RFC 4028); none with a peer that neither knows it nor takes our refresh.
+    /// The session timer (RFC 4028). With a peer that neither knows it nor takes our UPDATE it is ours alone.
     pub session: Option<SessionTimer>,
+    /// How we refresh.
+    pub refresh: Refresh,
     /// What our 2xx says of it.
     pub agreed: Option<session_timer::Verdict>,
-    /// A refresh of ours is under way.
-    pub refreshing: bool,
-    /// The answer that our last ACK carried; empty when it carried none.
-    pub ack_answer: Buf,
+    /// The refresh of ours that is under way.
+    pub refreshing: Option<ClientId>,
+    /// The CSeq number of our last ACK (0 before any), and the answer that it carried.
+    pub acknowledged: (u32, Buf),
+}
+
+/// What we ask a peer with, so that a session does not outlive it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Refresh {
+    /// UPDATE with Session-Expires.
+    #[default]
+    Update,
+    /// OPTIONS within the dialog: whoever has none answers 481 (RFC 3261 sections 11.2 and 12.2.2).
+    Options,
 }
 
 impl Leg {
@@ -47,8 +60,9 @@ impl Leg {
             takes_update: false,
             session: None,
             agreed: None,
-            refreshing: false,
-            ack_answer: Buf::new(),
+            refresh: Refresh::default(),
+            refreshing: None,
+            acknowledged: (0, Buf::new()),
         }
     }
 

@@ -9,6 +9,7 @@ mod body;
 mod end;
 mod exchange;
 mod invite;
+mod late;
 mod leg;
 mod redirected;
 mod rows;
@@ -69,6 +70,8 @@ struct Call {
     unacknowledged: Option<Unacknowledged>,
     /// The callee's side waits for an ACK with the answer of a delayed offer.
     ack_owed: Option<Side>,
+    /// Marks of dialogs that were ended because another branch had answered.
+    surplus: Vec<u64>,
     ring_until: Time,
     /// The longest call ends here: ghosts too.
     life_until: Time,
@@ -106,6 +109,8 @@ struct Branch {
     flow: bool,
     /// Last status; 0 before any.
     status: u16,
+    /// Its 2xx answered the call.
+    won: bool,
 }
 
 /// A 2xx to an INVITE, sent again until its ACK comes (RFC 3261 section 13.3.1.4).
@@ -157,6 +162,10 @@ impl Call {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
     fn text(&self, place: usize) -> &[u8] {
         let start = if place == 0 { 0 } else { self.ends[place - 1] };
         self.texts
@@ -199,18 +208,18 @@ impl B2bua {
     /// A response in one of our client transactions.
     pub fn response(&mut self, turn: &mut Turn<'_, '_>, owner: User, client: ClientId, response: &Message<'_>) {
         let at = handle(owner);
-        let Some(call) = self.calls.get(at) else { return };
+        let Some(call) = self.calls.get(at) else {
+            return self.orphan(turn, client, response);
+        };
         if call.exchange.as_ref().is_some_and(|exchange| exchange.client == client) {
             self.exchange_answered(turn, at, response);
         } else if let Some(place) = call.branches.iter().position(|branch| branch.client == client) {
             self.branch_answered(turn, at, place, response);
-        } else if (200..300).contains(&response.status()) {
-            match response.method() {
-                // A re-INVITE's 2xx again: our ACK was lost.
-                Method::Invite => self.acknowledge_again(turn, at, response),
-                Method::Update => self.refresh_answered(turn, at, response),
-                _ => {}
-            }
+        } else if let Some(side) = self.refresh_of(at, client) {
+            self.refreshed_by_us(turn, at, side, response.status(), Some(response));
+        } else if (200..300).contains(&response.status()) && response.method() == Method::Invite {
+            // A re-INVITE's 2xx again: our ACK was lost.
+            self.acknowledge_again(turn, at, response);
         }
     }
 
@@ -228,6 +237,8 @@ impl B2bua {
             branch.status = status;
             call.failure = worse(call.failure, status);
             self.settle(turn, at);
+        } else if let Some(side) = self.refresh_of(at, client) {
+            self.refreshed_by_us(turn, at, side, status, None);
         }
     }
 }

@@ -1,10 +1,12 @@
 //! What falls due in a call: no answer, a 200 without ACK, sessions that nobody refreshed
 //! (RFC 4028), the longest call.
 
+use super::leg::{Leg, Refresh};
 use super::{B2bua, State};
 use crate::media::Side;
 use crate::ops::stats::CallResult;
 use crate::protocol::sip::dialog::session_timer::{self, Due, Policy, SessionTimer};
+use crate::protocol::sip::transaction::ClientId;
 use crate::protocol::sip::{Message, Method, Name};
 use crate::switch::core::Turn;
 use crate::switch::site::Site;
@@ -78,14 +80,21 @@ impl B2bua {
         let Some(call) = self.calls.get_mut(at) else { return };
         let leg = call.leg(side);
         let Some(session) = leg.session else { return };
-        let (due, what) = session.next(leg.refreshing);
+        let (due, what) = session.next(leg.refreshing.is_some());
         if due > turn.cx.now {
             return;
         }
         match what {
             Due::Refresh => {
-                leg.refreshing = true;
-                self.refresh(turn, at, side, &session);
+                let client = self.refresh(turn, at, side, &session);
+                let Some(call) = self.calls.get_mut(at) else { return };
+                let leg = call.leg(side);
+                leg.refreshing = client;
+                if client.is_none()
+                    && let Some(session) = &mut leg.session
+                {
+                    session.postpone(turn.cx.now);
+                }
             }
             Due::Expired => self.hang_up(turn, at, None, CallResult::Expired),
         }
@@ -93,14 +102,42 @@ impl B2bua {
 }
 
 impl B2bua {
-    /// The peer took our refresh: the session lives on.
-    pub(super) fn refresh_answered(&mut self, turn: &mut Turn<'_, '_>, at: Handle, response: &Message<'_>) {
+    /// The leg whose refresh this is.
+    pub(super) fn refresh_of(&self, at: Handle, client: ClientId) -> Option<Side> {
+        let call = self.calls.get(at)?;
+        let asked = |leg: &Leg| leg.refreshing == Some(client);
+        match (asked(&call.a), asked(&call.b)) {
+            (true, _) => Some(Side::A),
+            (_, true) => Some(Side::B),
+            _ => None,
+        }
+    }
+
+    /// What came of our refresh: a response, or none (`status` alone).
+    pub(super) fn refreshed_by_us(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        at: Handle,
+        side: Side,
+        status: u16,
+        response: Option<&Message<'_>>,
+    ) {
+        if status < 200 {
+            return;
+        }
         let site = turn.core.site.clone();
         let Some(call) = self.calls.get_mut(at) else { return };
-        for leg in [&mut call.a, &mut call.b] {
-            if leg.dialog.as_ref().is_some_and(|dialog| dialog.matches(response)) {
-                leg.session_answered(&site, turn.cx.now, response);
-            }
+        let leg = call.leg(side);
+        leg.refreshing = None;
+        let Some(session) = &mut leg.session else { return };
+        match (status, leg.refresh, response) {
+            // RFC 3261 section 12.2.1.2, RFC 4028 section 10: there is no such dialog any more.
+            (408 | 481, ..) => return self.hang_up(turn, at, None, CallResult::Expired),
+            (200..300, Refresh::Update, Some(response)) => leg.session_answered(&site, turn.cx.now, response),
+            // Whatever it says, it has not lost the dialog.
+            (_, Refresh::Options, Some(_)) => session.refreshed(turn.cx.now),
+            (405 | 501, Refresh::Update, _) => leg.refresh = Refresh::Options,
+            _ => session.postpone(turn.cx.now),
         }
         self.schedule(at);
     }
@@ -114,7 +151,10 @@ impl super::Call {
             State::Answered => {
                 due = due.min(self.unacknowledged.as_ref().map_or(Time::FAR, |pending| pending.next));
                 for leg in [&self.a, &self.b] {
-                    due = due.min(leg.session.map_or(Time::FAR, |session| session.next(leg.refreshing).0));
+                    due = due.min(
+                        leg.session
+                            .map_or(Time::FAR, |session| session.next(leg.refreshing.is_some()).0),
+                    );
                 }
                 due = due.min(self.life_until);
             }
@@ -134,26 +174,36 @@ pub(super) fn policy(site: &Site) -> Policy {
 
 impl super::leg::Leg {
     /// As UAS: the timer of an INVITE or UPDATE (RFC 4028 section 9); false when it is too small
-    /// (422). A peer that neither knows timers nor takes UPDATE has none: media timeout and the
-    /// longest call time end such a call.
+    /// (422). Of a peer that neither knows timers nor takes UPDATE we ask now and then whether it still has
+    /// the dialog, or a call on hold whose phone has died would last as long as any call may.
     pub(super) fn session_asked(&mut self, site: &Site, now: Time, request: &Message<'_>) -> bool {
         let verdict = session_timer::answer(request, policy(site));
         let session_timer::Verdict::Agreed { expires, .. } = verdict else {
             return false;
         };
         let usable = session_timer::supports_timer(request) || self.takes_update;
-        self.session = usable.then(|| SessionTimer::of_uas(now, expires));
         self.agreed = usable.then_some(verdict);
-        self.refreshing = false;
+        match usable {
+            true => self.session = Some(SessionTimer::of_uas(now, expires)),
+            false => self.ask(site, now),
+        }
+        self.refreshing = None;
         true
     }
 
     /// As UAC: what the 2xx says (section 7.2).
     pub(super) fn session_answered(&mut self, site: &Site, now: Time, response: &Message<'_>) {
         let known = response.header(Name::SessionExpires).is_some();
-        let usable = known || self.takes_update;
-        self.session = usable.then(|| SessionTimer::of_uac(now, response, policy(site)));
-        self.refreshing = false;
+        match known || self.takes_update {
+            true => self.session = Some(SessionTimer::of_uac(now, response, policy(site))),
+            false => self.ask(site, now),
+        }
+        self.refreshing = None;
+    }
+
+    fn ask(&mut self, site: &Site, now: Time) {
+        self.refresh = Refresh::Options;
+        self.session = Some(SessionTimer::of_own(now, site.plan.sip.session_expires));
     }
 
     /// Writes the Session-Expires value of our 2xx; `None` without a timer, else whether

@@ -120,6 +120,30 @@ impl Dialog {
         Ok(dialog)
     }
 
+    /// The dialog that a 2xx to an INVITE of ours is of, from the 2xx alone: enough to acknowledge and end
+    /// what nobody remembers any more. Its numbers go on from the INVITE's.
+    /// # Errors
+    /// [`DialogError`]; without a Contact there is no target.
+    pub fn of_answer(response: &Message<'_>) -> Result<Self, DialogError> {
+        let mut dialog = Self::empty();
+        let target = contact(response)?;
+        let recorded = Recorded::of(response)?;
+        dialog.fill(
+            response.call_id(),
+            (&[response.header(Name::From).unwrap_or_default()], response.from_tag()),
+            (
+                &[response.header(Name::To).unwrap_or_default()],
+                response.to_tag().unwrap_or_default(),
+            ),
+            recorded.iter().rev(),
+            target,
+        );
+        dialog.local_seq = response.cseq().number;
+        dialog.invite_seq = dialog.local_seq;
+        dialog.confirmed = true;
+        Ok(dialog)
+    }
+
     /// [`Dialog::calling`] and [`Dialog::established`] in one.
     /// # Errors
     /// As [`Dialog::established`].
@@ -251,6 +275,12 @@ impl Dialog {
     #[must_use]
     pub fn local_seq(&self) -> u32 {
         self.local_seq
+    }
+
+    /// The CSeq number of our last INVITE.
+    #[must_use]
+    pub fn invite_seq(&self) -> u32 {
+        self.invite_seq
     }
 
     /// The last CSeq number that came.

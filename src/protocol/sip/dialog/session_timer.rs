@@ -52,6 +52,8 @@ pub struct SessionTimer {
     since: Time,
     interval: u32,
     ours: bool,
+    /// A refresh came to nothing: not before this.
+    later: Time,
 }
 
 /// What is due.
@@ -172,27 +174,38 @@ impl SessionTimer {
         }
     }
 
+    /// The timer of an end whose peer knows no timers: it asks by itself whether the peer is still there.
+    #[must_use]
+    pub fn of_own(now: Time, interval: u32) -> Self {
+        Self::new(now, interval.max(LEAST), true)
+    }
+
     /// A 2xx to a refresh was sent or received with the same agreement.
     pub fn refreshed(&mut self, now: Time) {
         self.since = now;
+        self.later = Time::ZERO;
+    }
+
+    /// A refresh could not be sent, or was refused for a while: the next one is due after a pause. The
+    /// session's end stays where it is.
+    pub fn postpone(&mut self, now: Time) {
+        self.later = now + PAUSE;
     }
 
     /// When something is due, and what. `refreshing` is true while our refresh is under way.
     #[must_use]
     pub fn next(&self, refreshing: bool) -> (Time, Due) {
-        if self.ours && !refreshing {
-            // Section 7.2: "once half the session interval has elapsed".
-            return (
-                self.since + Duration::from_secs(u64::from(self.interval)) / 2,
-                Due::Refresh,
-            );
-        }
         // Section 10: the minimum of 32 seconds and one third of the interval before the end.
         let early = (self.interval / 3).min(32);
-        (
-            self.since + Duration::from_secs(u64::from(self.interval - early)),
-            Due::Expired,
-        )
+        let end = self.since + Duration::from_secs(u64::from(self.interval - early));
+        // Section 7.2: "once half the session interval has elapsed".
+        let refresh = self.since + Duration::from_secs(u64::from(self.interval)) / 2;
+        let refresh = refresh.max(self.later);
+        if self.ours && !refreshing && refresh < end {
+            (refresh, Due::Refresh)
+        } else {
+            (end, Due::Expired)
+        }
     }
 
     /// Whether this end refreshes.
@@ -218,7 +231,12 @@ impl SessionTimer {
     }
 
     fn new(since: Time, interval: u32, ours: bool) -> Self {
-        Self { since, interval, ours }
+        Self {
+            since,
+            interval,
+            ours,
+            later: Time::ZERO,
+        }
     }
 }
 
@@ -232,6 +250,8 @@ fn seconds(digits: &[u8]) -> Option<u32> {
     Some(text.parse().unwrap_or(u32::MAX))
 }
 
+/// Longer than any 491's wait (RFC 3261 section 14.1), short against the least interval.
+const PAUSE: Duration = Duration::from_secs(10);
 /// Section 4: "the minimum ... MUST NOT be less than 90 seconds".
 const LEAST: u32 = 90;
 
@@ -344,6 +364,11 @@ mod tests {
         );
         assert_eq!(theirs.for_refresh().refresher, Some(Refresher::Uas));
         assert_eq!(uac("").next(false), (at(900), Due::Refresh), "the peer knows no timers");
+        let mut refused = ours;
+        refused.postpone(at(45));
+        assert_eq!(refused.next(false), (at(55), Due::Refresh));
+        refused.postpone(at(55));
+        assert_eq!(refused.next(false), (at(60), Due::Expired), "no refresh after the end");
         let mut again = ours;
         again.refreshed(at(45));
         assert_eq!(again.next(false), (at(90), Due::Refresh));

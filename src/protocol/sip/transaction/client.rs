@@ -63,11 +63,11 @@ impl Transactions {
         self.mint_for(Method::Invite)
     }
 
-    /// The same for a method that is known: ACK and BYE find room where others do not.
+    /// The same for a method that is known: BYE finds room where others do not.
     /// # Errors
     /// [`Full`] when that room is taken too.
     pub fn mint_for(&mut self, method: Method) -> Result<(ClientId, Branch), Full> {
-        if self.is_full(matches!(method, Method::Ack | Method::Bye)) {
+        if self.is_full(method == Method::Bye) {
             return Err(Full);
         }
         let random = self.random.next_u64();
@@ -78,6 +78,17 @@ impl Transactions {
             random,
         });
         Ok((ClientId { index, generation }, branch))
+    }
+
+    /// A branch for a request that has no transaction: an ACK to a 2xx (section 13.2.2.4), or the BYE for
+    /// which there is no room. It needs no place in the table, so that a full one cannot keep an ACK back;
+    /// what bears it in an answer matches nothing.
+    pub fn bare_branch(&mut self) -> Branch {
+        Branch::new(Parts {
+            shard: self.shard,
+            slot: u32::MAX,
+            random: self.random.next_u64(),
+        })
     }
 
     /// Sends a request that bears the minted branch, and runs its transaction. `path` is used for
@@ -154,6 +165,15 @@ impl Transactions {
     pub fn client_user(&self, id: ClientId) -> Option<User> {
         let client = self.clients.get(id.index, id.generation)?;
         (client.machine != Machine::Reserved).then_some(client.user)
+    }
+
+    /// Gives the transaction to another user.
+    pub fn set_client_user(&mut self, id: ClientId, user: User) {
+        if self.client_user(id).is_some()
+            && let Some(client) = self.clients.at_mut(id.index)
+        {
+            client.user = user;
+        }
     }
 
     /// The request's octets; `None` after the final response.
