@@ -177,7 +177,12 @@ impl Registrar {
         match change.apply(before, &mut record) {
             Err(refusal) => refuse(turn, server, request, path, &refusal),
             Ok(changed) => {
-                let offset = changed.then(|| self.store(turn, place, aor, &record));
+                // What shows bindings that are not written yet waits with them: each 200 is a promise.
+                let waits = self.held.back().map(|held| held.offset);
+                let offset = match changed {
+                    true => Some(self.store(turn, place, aor, &record)),
+                    false => waits,
+                };
                 let mut octets = turn.core.scratch.take();
                 answer(turn, &mut octets, request, path, &record);
                 match offset {

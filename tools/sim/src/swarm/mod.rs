@@ -29,6 +29,9 @@ impl Default for Size {
     }
 }
 
+/// Events in a second; the busiest phones in the worst network make some thousands.
+const BUSY: u64 = 100_000;
+
 /// What came of a seed.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -205,7 +208,24 @@ impl Swarm {
             self.stage.world.fail_log(shard, false);
         }
         // Timer C of a contact that does not answer, then the next contact's call, then what lingers.
-        self.stage.run(460_000);
+        self.come_to_rest(460);
+    }
+
+    /// Lets seconds pass; a program that is busy with nothing is a finding, and would never end.
+    fn come_to_rest(&mut self, seconds: u32) {
+        for _ in 0..seconds {
+            let before = self.stage.world.events();
+            self.stage.run(1000);
+            let events = self.stage.world.events() - before;
+            if events > BUSY {
+                self.wrong.push(Violation {
+                    at: self.stage.world.now(),
+                    call_id: String::new(),
+                    text: format!("{events} events in a second in which nobody does anything"),
+                });
+                return;
+            }
+        }
     }
 
     /// Nothing may be left; then one more call has to succeed, and end.
@@ -218,7 +238,9 @@ impl Swarm {
         if wrong.is_empty() && !full && !self.another_call() {
             wrong.push("healed and at rest, but a new call does not succeed".into());
         }
-        self.stage.run(200_000);
+        if self.wrong.is_empty() {
+            self.come_to_rest(200);
+        }
         if wrong.is_empty() {
             wrong = self.stage.left(gone);
         }
