@@ -128,7 +128,7 @@ pub fn trunk_targets(site: &Site, trunks: &[usize], user: &[u8], scratch: &mut V
         let Some(path) = site.trunk_path(target) else { continue };
         scratch.clear();
         scratch.extend_from_slice(b"sip:");
-        scratch.extend_from_slice(user);
+        Uri::write_user_escaped(scratch, user);
         scratch.push(b'@');
         write_address(scratch, &path);
         set.push(&Target {
@@ -156,5 +156,50 @@ fn write_address(out: &mut Vec<u8>, path: &Path) {
     if path.transport.is_reliable() {
         out.extend_from_slice(b";transport=");
         out.extend_from_slice(path.transport.param().as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::plan::{Host, Target as Hop, Trunk};
+    use crate::protocol::Transport;
+    use crate::switch::keyed::Keyed;
+
+    /// RFC 3261 section 19.1.2 and RFC 4475 section 3.1.1.3: what was dialled in escapes leaves in
+    /// escapes; no `%0D%0A` becomes a line of the request to the trunk.
+    #[test]
+    fn what_was_dialled_stays_in_the_user_part() {
+        let mut plan = crate::config::demonstration("nowhere".into(), Vec::new());
+        plan.trunks = vec![Trunk {
+            name: "exchange".into(),
+            targets: vec![Hop {
+                transport: Transport::Udp,
+                host: Host::Ip([127, 0, 0, 9].into()),
+                port: None,
+            }],
+            trusted: Vec::new(),
+        }];
+        let bound: Vec<_> = plan.sip.listeners.iter().map(|listener| listener.address).collect();
+        let site = Site::new(plan, &bound, Keyed::new([7; 32]));
+        for (dialled_as, sent_as) in [
+            ("sip:2002@h", "sip:2002@127.0.0.9:5060"),
+            ("sip:*21%23@h", "sip:*21%23@127.0.0.9:5060"),
+            ("sip:sips%3Aa%40b@h", "sip:sips%3Aa%40b@127.0.0.9:5060"),
+            (
+                "sip:1%20SIP/2.0%0d%0aX%3a%20@h",
+                "sip:1%20SIP/2.0%0D%0AX%3A%20@127.0.0.9:5060",
+            ),
+            ("sip:%00%ff@h", "sip:%00%FF@127.0.0.9:5060"),
+        ] {
+            let (mut user, mut scratch) = (Vec::new(), Vec::new());
+            dialled(&Uri::parse(dialled_as.as_bytes()).unwrap(), &mut user);
+            let targets = trunk_targets(&site, &[0], &user, &mut scratch);
+            let target = targets.peek().unwrap();
+            assert_eq!(String::from_utf8_lossy(target.uri), sent_as);
+            let mut again = Vec::new();
+            Uri::parse(target.uri).unwrap().write_user_decoded(&mut again);
+            assert_eq!(again, user, "{dialled_as}");
+        }
     }
 }
