@@ -151,6 +151,23 @@ fn plan(setup: &Setup, change: impl FnOnce(&mut Plan)) -> Plan {
     plan
 }
 
+fn bound(plan: &Plan) -> Vec<SocketAddr> {
+    plan.sip.listeners.iter().map(|listener| listener.address).collect()
+}
+
+/// What the world binds for the plan: a setup that wants streams adds a listener to it.
+fn listeners(plan: &Plan) -> Vec<ListenerPlan> {
+    let of = |listener: &Listener| ListenerPlan {
+        transport: if listener.transport.is_reliable() {
+            ListenerKind::Stream
+        } else {
+            ListenerKind::Datagram
+        },
+        address: listener.address,
+    };
+    plan.sip.listeners.iter().map(of).collect()
+}
+
 fn program(seat: &Seat, site: &Arc<Site>, memory: &Arc<Memory>, seed: u64) -> Appliance {
     let plan = &site.plan;
     let shards = u32::from(seat.shards);
@@ -210,7 +227,8 @@ impl Stage {
     pub fn with(setup: &Setup, users: &[impl AsRef<str>], change: impl FnOnce(&mut Plan)) -> Self {
         let mut plan = plan(setup, change);
         let hasher = Keyed::new(octets(setup.seed, 0, 5));
-        let bare = Site::new(plan.clone(), &[SERVER], hasher.clone());
+        let bound = bound(&plan);
+        let bare = Site::new(plan.clone(), &bound, hasher.clone());
         let shards = u64::from(setup.shards);
         let mint: Minter = Rc::new(move |stem, home| {
             (0..1000)
@@ -229,17 +247,14 @@ impl Stage {
                 display: None,
             })
             .collect();
-        let site = Arc::new(Site::new(plan.clone(), &[SERVER], hasher.clone()));
+        let site = Arc::new(Site::new(plan.clone(), &bound, hasher.clone()));
         let memory = Arc::new(Memory::default());
         let (kept, seed) = (memory.clone(), setup.seed);
         let world = World::new(
             WorldPlan {
                 seed,
                 shards: setup.shards,
-                listeners: vec![ListenerPlan {
-                    transport: ListenerKind::Datagram,
-                    address: SERVER,
-                }],
+                listeners: listeners(&plan),
                 media: MediaSlice::split(&[SERVER_IP], plan.media.ports.0, plan.media.ports.1, plan.shards),
                 framer: frame,
                 link: setup.link,
@@ -409,7 +424,7 @@ impl Stage {
     /// When the mesh is full.
     pub fn reload(&mut self, change: fn(&mut Plan)) {
         change(&mut self.plan);
-        let site = Arc::new(Site::new(self.plan.clone(), &[SERVER], self.hasher.clone()));
+        let site = Arc::new(Site::new(self.plan.clone(), &bound(&self.plan), self.hasher.clone()));
         for shard in 0..self.shards {
             let sent = self.world.send_mesh(shard, Mesh::Reload(site.clone()));
             assert!(sent.is_ok(), "the mesh has room");
