@@ -45,6 +45,17 @@ pub fn dialled(uri: &Uri<'_>, user: &mut Vec<u8>) {
     }
 }
 
+/// The number that a trunk, a route or a local safety desk knows `urn:service:sos` by (RFC 5031): the
+/// first of the emergency numbers. A URN has no user part, and `sip:@trunk` is no URI.
+pub fn dial_urn(site: &Site, raw: &[u8], user: &mut Vec<u8>) {
+    if user.is_empty()
+        && site.is_emergency(raw, user)
+        && let Some(number) = site.plan.emergency.numbers.first()
+    {
+        user.extend_from_slice(number.as_bytes());
+    }
+}
+
 /// Decides. `uri` is the Request-URI, `raw` its text.
 #[must_use]
 pub fn decide<'a>(site: &'a Site, uri: &Uri<'_>, raw: &[u8], user: &[u8]) -> Destination<'a> {
@@ -128,8 +139,10 @@ pub fn trunk_targets(site: &Site, trunks: &[usize], user: &[u8], scratch: &mut V
         let Some(path) = site.trunk_path(target) else { continue };
         scratch.clear();
         scratch.extend_from_slice(b"sip:");
-        Uri::write_user_escaped(scratch, user);
-        scratch.push(b'@');
+        if !user.is_empty() {
+            Uri::write_user_escaped(scratch, user);
+            scratch.push(b'@');
+        }
         write_address(scratch, &path);
         set.push(&Target {
             uri: scratch,
@@ -200,6 +213,42 @@ mod tests {
             let mut again = Vec::new();
             Uri::parse(target.uri).unwrap().write_user_decoded(&mut again);
             assert_eq!(again, user, "{dialled_as}");
+        }
+    }
+    /// RFC 5031: the URN reaches what the first emergency number reaches; without any number, the
+    /// trunk itself.
+    #[test]
+    fn an_emergency_by_urn_has_a_number() {
+        for (numbers, sent_as) in [
+            (&["911", "112"][..], "sip:911@127.0.0.9:5060"),
+            (&[], "sip:127.0.0.9:5060"),
+        ] {
+            let mut plan = crate::config::demonstration("nowhere".into(), Vec::new());
+            plan.trunks = vec![Trunk {
+                name: "exchange".into(),
+                targets: vec![Hop {
+                    transport: Transport::Udp,
+                    host: Host::Ip([127, 0, 0, 9].into()),
+                    port: None,
+                }],
+                trusted: Vec::new(),
+            }];
+            plan.emergency.numbers = numbers.iter().map(ToString::to_string).collect();
+            plan.emergency.trunks = vec![0];
+            let bound: Vec<_> = plan.sip.listeners.iter().map(|listener| listener.address).collect();
+            let site = Site::new(plan, &bound, Keyed::new([7; 32]));
+            let raw = b"urn:service:sos.police";
+            let (uri, mut user, mut scratch) = (Uri::parse(raw).unwrap(), Vec::new(), Vec::new());
+            dialled(&uri, &mut user);
+            dial_urn(&site, raw, &mut user);
+            let Destination::Trunks { trunks, emergency, .. } = decide(&site, &uri, raw, &user) else {
+                panic!("no trunk")
+            };
+            assert!(emergency);
+            let targets = trunk_targets(&site, trunks, &user, &mut scratch);
+            let target = targets.peek().unwrap();
+            assert_eq!(String::from_utf8_lossy(target.uri), sent_as);
+            assert!(Uri::parse(target.uri).is_ok());
         }
     }
 }
