@@ -162,6 +162,44 @@ impl Siege {
             .map_or(0, |end| end.open())
     }
 
+    /// What the stranger has heard.
+    pub fn taken(&mut self) -> Vec<Vec<u8>> {
+        self.heard(self.stranger)
+    }
+
+    /// The called end says nothing by itself any more.
+    pub fn silence(&mut self) {
+        if let Some(end) = self.stage.world.endpoint::<Stranger>(self.callee) {
+            end.manner = Manner::Silent;
+        }
+    }
+
+    /// The called end is busy.
+    pub fn refuse(&mut self) {
+        if let Some(end) = self.stage.world.endpoint::<Stranger>(self.callee) {
+            end.manner = Manner::Answers("\0");
+        }
+    }
+
+    /// The called end answers again.
+    pub fn answer(&mut self) {
+        if let Some(end) = self.stage.world.endpoint::<Stranger>(self.callee) {
+            end.manner = Manner::Answers("");
+        }
+    }
+
+    /// What the called end has heard.
+    pub fn called(&mut self) -> Vec<Vec<u8>> {
+        self.heard(self.callee)
+    }
+
+    /// Forgets what all ends have heard.
+    pub fn forget(&mut self) {
+        for id in [self.stranger, self.caller, self.callee] {
+            self.heard(id);
+        }
+    }
+
     /// Lets the transactions and calls of what was sent so far end, so that what is heard from now
     /// on is of what comes next.
     pub fn settle(&mut self) {
@@ -239,9 +277,7 @@ impl Siege {
     /// When the store is poisoned.
     pub fn rest(&mut self) -> Vec<String> {
         self.stage.run(400_000);
-        for id in [self.stranger, self.caller, self.callee] {
-            self.heard(id);
-        }
+        self.forget();
         let left = self.stage.left(false);
         *self.stage.memory.cdr.lock().expect("not poisoned") = Vec::new();
         left

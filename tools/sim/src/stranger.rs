@@ -36,7 +36,8 @@ struct Stream {
 pub struct Stranger {
     /// Where it is.
     pub me: SocketAddr,
-    manner: Manner,
+    /// What it does with requests.
+    pub manner: Manner,
     /// Datagrams and pieces of streams, in the order in which they came.
     pub heard: Vec<Vec<u8>>,
     streams: BTreeMap<u64, Stream>,
