@@ -11,6 +11,7 @@ mod support;
 mod row05_memory_floods;
 mod row09_stun_without_integrity;
 mod row10_length_fields;
+mod row11_nested_input;
 mod row14_header_lengths;
 mod row15_smuggled_headers;
 mod row16_malformed_messages;

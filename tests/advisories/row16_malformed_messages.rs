@@ -281,3 +281,67 @@ fn row16_request_uris() {
         endure(&mut siege, &messages);
     }
 }
+
+/// Any octets: valid requests and responses with some places changed, cut, doubled, at random.
+#[test]
+fn row16_mutated_messages() {
+    let most = if std::env::var_os("RINGFORT_LONG").is_some() {
+        1_000_000
+    } else {
+        1500
+    };
+    for mut siege in sieges(19) {
+        let mut random = shards::sim::Random::new(16);
+        for number in 0..most {
+            let methods = [
+                "INVITE",
+                "REGISTER",
+                "OPTIONS",
+                "BYE",
+                "ACK",
+                "CANCEL",
+                "SUBSCRIBE",
+                "PRACK",
+            ];
+            let method = methods[random.below(methods.len() as u64) as usize];
+            let mut octets = request(
+                &siege,
+                method,
+                number,
+                "Supported: 100rel, timer\r\n",
+                "application/sdp",
+                SDP,
+            )
+            .into_bytes();
+            for _ in 0..=random.below(4) {
+                let (at, to) = (
+                    random.below(octets.len() as u64) as usize,
+                    random.below(octets.len() as u64) as usize,
+                );
+                let sharp = b"\r\n \t:;,<>\"\\@%[]=?/\0\xff0-"[random.below(22) as usize];
+                match random.below(6) {
+                    0 => octets[at] = random.below(256) as u8,
+                    1 => octets.insert(at, sharp),
+                    2 => octets[at] = sharp,
+                    3 => drop(
+                        octets
+                            .drain(at.min(to)..at.min(to) + 1 + random.below(8) as usize % (octets.len() - at.min(to))),
+                    ),
+                    4 => {
+                        let piece = octets[at.min(to)..at.max(to)].to_vec();
+                        octets.splice(at..at, piece);
+                    }
+                    _ => octets.truncate(at.max(1)),
+                }
+            }
+            siege.datagram(&octets);
+            if number % 10 == 0 {
+                siege
+                    .call()
+                    .unwrap_or_else(|missing| panic!("after {:?}: {missing}", String::from_utf8_lossy(&octets)));
+            }
+        }
+        let left = siege.rest();
+        assert!(left.is_empty(), "{left:#?}");
+    }
+}
