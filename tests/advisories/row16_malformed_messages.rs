@@ -288,7 +288,7 @@ fn row16_mutated_messages() {
     let most = if std::env::var_os("RINGFORT_LONG").is_some() {
         1_000_000
     } else {
-        1500
+        5000
     };
     for mut siege in sieges(19) {
         let mut random = shards::sim::Random::new(16);

@@ -124,8 +124,9 @@ impl Play<'_> {
         }
     }
 
-    fn head(&mut self, method: &str, uri: &str, from: &str, to: &str, call: &str, cseq: u32, me: SocketAddr) -> String {
+    fn head(&mut self, method: &str, uri: &str, dialog: [&str; 3], cseq: u32, me: SocketAddr) -> String {
         self.serial += 1;
+        let [from, to, call] = dialog;
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKp{};rport\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\n\
              Call-ID: {call}\r\nCSeq: {cseq} {method}\r\nContact: <sip:x@{me}>\r\nSupported: 100rel\r\n",
@@ -141,7 +142,7 @@ impl Play<'_> {
                     format!("p{}", self.serial),
                     format!("<sip:m@{DOMAIN}>;tag=p{}", self.serial),
                 );
-                let head = self.head("INVITE", &uri, &from, &format!("<{uri}>"), &call, 1, STRANGER);
+                let head = self.head("INVITE", &uri, [&from, &format!("<{uri}>"), &call], 1, STRANGER);
                 self.invite.clone_from(&head);
                 self.ends = Default::default();
                 self.ends[0].cseq = 1;
@@ -213,7 +214,7 @@ impl Play<'_> {
             end.cseq += 1;
         }
         let cseq = end.cseq;
-        let mut head = self.head(method, &target, &from, &to, &call, cseq, place(side));
+        let mut head = self.head(method, &target, [&from, &to, &call], cseq, place(side));
         for route in routes.iter().filter(|route| !route.is_empty()) {
             head.push_str(&format!("Route: {route}\r\n"));
         }

@@ -166,7 +166,7 @@ fn row33_via_sends_no_answer_elsewhere() {
     let found = watch(&mut siege.stage.world);
     for (number, bad) in BAD.iter().enumerate() {
         for via in [
-            format!("{bad}"),
+            bad.to_string(),
             format!("{bad}:9"),
             format!("h;maddr={bad}"),
             format!("h;received={bad}"),

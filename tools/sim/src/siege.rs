@@ -265,11 +265,9 @@ impl Siege {
         self.say(text);
         self.stage.run(8);
         let heard = self.heard(self.caller);
-        let texts = heard.iter().filter_map(|octets| Text::parse(octets));
+        let mut texts = heard.iter().filter_map(|octets| Text::parse(octets));
         let wanted = text.split(' ').next().unwrap_or_default();
-        texts
-            .filter(|text| text.status() == status && text.method() == wanted)
-            .next_back()
+        texts.rfind(|text| text.status() == status && text.method() == wanted)
     }
 
     /// Lets every timer end, forgets the call records, and tells what is left.
