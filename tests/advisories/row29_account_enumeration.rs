@@ -1,6 +1,6 @@
 //! CVE-2011-2536: whether an account exists is not told by status, headers or size of an answer. The
-//! time is equal by construction (`switch::auth` computes with nobody's secret); the distribution is
-//! for a quiet machine, not for this test.
+//! time is equal by construction (`switch::auth` computes with nobody's secret); its distribution is
+//! what `perf/enumeration` looks at.
 
 use super::support::{relayed, request, siege};
 use ringfort_sim::siege::Siege;
