@@ -12,6 +12,7 @@ mod row05_memory_floods;
 mod row09_stun_without_integrity;
 mod row10_length_fields;
 mod row11_nested_input;
+mod row12_bodies;
 mod row14_header_lengths;
 mod row15_smuggled_headers;
 mod row16_malformed_messages;

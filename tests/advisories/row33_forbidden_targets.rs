@@ -2,9 +2,11 @@
 //! makes the appliance send to "this network", loopback, link-local, multicast, broadcast or itself.
 
 use super::support::{SDP, invite, proxied, relayed, request, siege};
+use ringfort::config::plan::Host;
 use ringfort_sim::phone::{Answer, Habits};
 use ringfort_sim::siege::{CALLEE, STRANGER, Siege};
 use ringfort_sim::stage::{DOMAIN, SERVER, Setup, Stage};
+use ringfort_sim::stranger::{Manner, Stranger};
 use ringfort_sim::text::{self, Text};
 use shards::sim::{Happening, World};
 use std::cell::RefCell;
@@ -273,4 +275,50 @@ fn row33_no_audio_to_a_forbidden_address() {
     }
     siege.stage.run(60_000);
     assert_eq!(*found.borrow(), Vec::<String>::new());
+}
+
+/// What a stranger may not name is still reached over the call: an end on our own link, called by the
+/// configuration, shows its link-local address, and its BYE comes.
+#[test]
+fn row33_an_end_on_our_link_is_reached_over_its_call() {
+    let link: SocketAddr = "169.254.1.1:5060".parse().expect("an address");
+    for change in [relayed as fn(&mut _), proxied] {
+        let mut siege = siege(38, change, true);
+        siege.stage.reload(|plan| {
+            let targets = plan.trunks.iter_mut().flat_map(|trunk| &mut trunk.targets);
+            targets.for_each(|target| target.host = Host::Ip([169, 254, 1, 1].into()));
+        });
+        let end = Stranger::new(link, Manner::Answers(""));
+        let end = siege.stage.world.add_endpoint(&[link], end);
+        let call = invite(&siege, 1, SDP).replace(&siege.number.clone(), "0123");
+        say(&mut siege, STRANGER, &call);
+        let answers: Vec<Text> = siege.taken().iter().filter_map(|octets| Text::parse(octets)).collect();
+        let answer = answers.iter().find(|text| text.status() == 200).expect("an answer");
+        let mut routes = answer.list("record-route");
+        routes.reverse();
+        for method in ["ACK", "BYE"] {
+            let target = text::uri(answer.one("contact"));
+            let mut text = format!(
+                "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {STRANGER};branch=z9hG4bKl{method}\r\nMax-Forwards: 70\r\n\
+                 From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} {method}\r\n",
+                answer.one("from"),
+                answer.one("to"),
+                answer.one("call-id"),
+                if method == "ACK" { 1 } else { 2 },
+            );
+            for route in routes.iter().filter(|route| !route.is_empty()) {
+                text.push_str(&format!("Route: {route}\r\n"));
+            }
+            say(&mut siege, STRANGER, &format!("{text}Content-Length: 0\r\n\r\n"));
+        }
+        let heard = siege
+            .stage
+            .world
+            .endpoint::<Stranger>(end)
+            .map(|end| end.heard.concat());
+        let heard = String::from_utf8_lossy(&heard.unwrap_or_default()).into_owned();
+        assert!(heard.contains("\nCSeq: ") && heard.contains("BYE sip:"), "{heard}");
+        let left = siege.rest();
+        assert!(left.is_empty(), "{left:#?}");
+    }
 }
