@@ -7,7 +7,7 @@ use ringfort::protocol::sip::digest::Credentials;
 use ringfort::protocol::sip::{
     Carrier, Forward, Name, NameAddr, Reply, Spans, Uri, Via, forward_response, frame, parse,
 };
-use torture::{answer, corpus, files, framed, table, unpack, verdict};
+use torture::{answer, corpus, files, framed, protos, table, unpack, verdict};
 
 /// Uses every accessor, and writes what the message asks for.
 fn exercise(bytes: &[u8]) -> bool {
@@ -90,83 +90,52 @@ fn seed_files() {
     assert!(accepted > 50, "only {accepted} seeds are read");
 }
 
-/// Cases of one file: `<decimal length><SP><octets>`, back to back.
-fn packets(mut file: &[u8]) -> Vec<&[u8]> {
-    let mut packets = Vec::new();
-    while let Some(space) = file.iter().position(|&octet| octet == b' ') {
-        let Some(length) = std::str::from_utf8(&file[..space])
-            .ok()
-            .and_then(|text| text.trim().parse::<usize>().ok())
-        else {
-            break;
-        };
-        let end = (space + 1 + length).min(file.len());
-        packets.push(&file[space + 1..end]);
-        file = &file[end..];
-    }
-    packets
-}
-
-fn replace(bytes: &[u8], tag: &str, with: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some(at) = rest.windows(tag.len()).position(|window| window == tag.as_bytes()) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(with.as_bytes());
-        rest = &rest[at + tag.len()..];
-    }
-    out.extend_from_slice(rest);
-    out
-}
-
 #[test]
 fn protos() {
     let Some(folder) = corpus("protos-c07-sip") else { return };
     let Some(unpacked) = unpack(&folder.join("testcases.tar.gz")) else {
         return;
     };
-    let mut cases = 0;
     let mut valid_accepted = false;
-    for file in files(unpacked.path()) {
-        if file
-            .file_name()
-            .is_some_and(|name| !name.to_string_lossy().bytes().all(|octet| octet.is_ascii_digit()))
+    let cases = files(unpacked.path());
+    for (place, file) in cases.iter().enumerate() {
+        let bytes = std::fs::read(file).expect("a case");
+        for (index, packet) in protos::filled(&bytes, place, "bob@example.com", "192.0.2.7")
+            .iter()
+            .enumerate()
         {
-            continue;
-        }
-        cases += 1;
-        let bytes = std::fs::read(&file).expect("a case");
-        for (index, packet) in packets(&bytes).into_iter().enumerate() {
-            let mut filled = packet.to_vec();
-            for (tag, with) in [
-                ("<To>", "bob@example.com"),
-                ("<From>", "alice@example.com"),
-                ("<From-Address>", "192.0.2.7"),
-                ("<From-IP>", "192.0.2.7"),
-                ("<Local-Port>", "5060"),
-                ("<Branch-ID>", "000001"),
-                ("<Call-ID>", "1"),
-                ("<CSeq>", "1"),
-                ("<Teardown-Method>", "CANCEL"),
-            ] {
-                // Very long cases only repeat a pattern; the tags stand at their start.
-                let cut = filled.len().min(8192);
-                let tail = filled.split_off(cut);
-                filled = replace(&filled, tag, with);
-                filled.extend_from_slice(&tail);
-            }
-            let filled = replace(&filled[..], "<Content-Length>", "0");
-            let accepted = exercise(&filled);
+            let _ = frame(packet);
+            // No datagram is longer.
+            let accepted = exercise(&packet[..packet.len().min(65_507)]);
             valid_accepted |= accepted && index == 0 && file.ends_with("0000000");
-            let _ = frame(&filled);
         }
     }
-    assert_eq!(cases, 4527);
+    assert_eq!(cases.len(), 4527);
     assert!(valid_accepted, "case 0 is a valid INVITE");
 }
 
-/// NIST's verdicts come from the days of RFC 2543 and are lenient in places, so agreement is
-/// counted and not demanded of each; the bound keeps a change for the worse from going unseen.
+/// Where our parser and NIST's differ, and why ours is right to.
+#[rustfmt::skip]
+const DISAGREEMENTS: &[(&str, bool, &str)] = &[
+    ("007.sip", true,  "name:user is an absoluteURI (RFC 3261 section 25.1): read, and answered with 416, not 400"),
+    ("014.sip", false, "the head is ended by a line of one space, which is no empty line: a fold of nothing that a header line could be"),
+    ("018.sip", false, "CaLl-Id is folded before its colon: section 7.3.1 folds values, not names"),
+    ("024.sip", true,  "an unknown method with a URI that can be read: a proxy passes it on, as the description itself says"),
+    ("025.sip", false, "the response has no From, To and Call-ID, which section 8.2.6.2 demands"),
+    ("029.sip", true,  "Contact and Call-Info are read by those who need them: a proxied INVITE does not (section 16.3)"),
+    ("332.sip", false, "Content-Length counts two octets that the file has not"),
+    ("333.sip", false, "the empty line between both requests is missing in the file, so that the second begins as a header line"),
+    ("337.sip", false, "Content-Length counts two octets that the file has not"),
+    ("338.sip", false, "the octet 20 after the status stands as text, <hex>20</hex>, in the file"),
+    ("351.sip", true,  "the Contact is read by the registrar after the credentials, and refused there (RFC 4475 section 3.1.2.13)"),
+    ("364.sip", false, "Content-Length counts two octets that the file has not"),
+    ("366.sip", false, "several From, To, Call-ID, CSeq and Max-Forwards: 400 (RFC 4475 section 3.3.8)"),
+    ("368.sip", false, "Content-Length counts two octets that the file has not"),
+    ("373.sip", false, "Content-Length counts two octets that the file has not"),
+];
+
+/// NIST's verdicts come from the days of RFC 2543 and are lenient in places: the exceptions are
+/// listed, and neither may one be added unseen nor may a listed one have gone.
 #[test]
 fn agreement_with_the_nist_parser() {
     let Some(folder) = corpus("sip-seeds/nist-jain-sip") else {
@@ -176,26 +145,20 @@ fn agreement_with_the_nist_parser() {
         return;
     };
     let messages = files(unpacked.path());
-    let (mut agreed, mut total) = (0, 0);
+    assert_eq!(messages.len(), 374);
+    let mut wrong = Vec::new();
     for row in table(&folder.join("expect.tsv")) {
         let Some(file) = messages.iter().find(|file| file.ends_with(&row[0])) else {
             continue;
         };
         let bytes = std::fs::read(file).expect("a message");
         let accepted = exercise(&bytes);
-        total += 1;
-        if accepted == (row[1] == "accept") {
-            agreed += 1;
-        } else {
-            eprintln!(
-                "{} expects {}: {:?} {}",
-                row[0],
-                row[1],
-                verdict(&bytes, Carrier::Datagram).err(),
-                row[2]
-            );
+        let exception = DISAGREEMENTS.iter().find(|exception| exception.0 == row[0]);
+        let wanted = exception.map_or(row[1] == "accept", |exception| exception.1);
+        if accepted != wanted || exception.is_some() && accepted == (row[1] == "accept") {
+            let got = verdict(&bytes, Carrier::Datagram).err();
+            wrong.push(format!("{} expects {}: {got:?} {}", row[0], row[1], row[2]));
         }
     }
-    eprintln!("agreed on {agreed} of {total}");
-    assert!(agreed * 10 >= total * 9, "agreed on only {agreed} of {total}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

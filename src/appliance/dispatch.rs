@@ -34,6 +34,7 @@ impl Appliance {
         let site = self.core.site.clone();
         let mut user = self.core.scratch.take();
         routing::dialled(&uri, &mut user);
+        routing::dial_urn(&site, request.uri(), &mut user);
         let destination = routing::decide(&site, &uri, request.uri(), &user);
         self.route(cx, path, back, request, destination, &user);
         self.core.scratch.give(user);

@@ -24,12 +24,23 @@ impl Media {
         all
     }
 
+    /// Our own addresses are a target only of those who speak from this very host: other programs
+    /// have ports there too (CVE-2020-26262).
+    fn is_a_neighbour(&self, ip: IpAddr, signalling: IpAddr) -> bool {
+        let (ip, signalling) = (ip.to_canonical(), signalling.to_canonical());
+        let mut own = self.advertised.iter().flat_map(|&(bound, shown)| [bound, shown]);
+        ip == signalling || signalling.is_loopback() || own.all(|own| own.to_canonical() != ip)
+    }
+
     fn line_facts(&self, section: &Section<'_>, signalling: IpAddr) -> Facts {
         let mux = section.rtcp_mux && section.carriage.is_rtp();
         let (rtcp_port, rtcp_ip) = section.rtcp.unwrap_or((section.port.wrapping_add(1), None));
         let latch = |ip: Option<IpAddr>, port: u16| {
             let described = SocketAddr::new(ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), port);
-            let usable = port != 0 && latch::is_usable(described.ip(), signalling) && !self.ports.is_own(described);
+            let usable = port != 0
+                && latch::is_usable(described.ip(), signalling)
+                && self.is_a_neighbour(described.ip(), signalling)
+                && !self.ports.is_own(described);
             let candidate = match self.learn {
                 Learn::Never => None,
                 Learn::Nat => latch::candidate(ip, signalling),

@@ -4,6 +4,7 @@
 pub mod alarm;
 pub mod auth;
 pub mod b2bua;
+pub mod breadth;
 pub mod cdr;
 pub mod core;
 pub mod keyed;

@@ -62,7 +62,8 @@ pub fn resolve_uri(site: &Site, uri: &Uri<'_>, preferred: ListenerId) -> Result<
         .port
         .unwrap_or(if transport == Transport::Tls { 5061 } else { 5060 });
     let peer = SocketAddr::new(ip.ok_or(NoPath::Name)?, port);
-    if !is_sendable(peer) || site.is_own_address(peer) {
+    let near = site.listener(preferred).address.ip();
+    if !is_sendable(peer) || !is_within_reach(peer.ip(), near) || site.is_own_address(peer) {
         return Err(NoPath::Forbidden);
     }
     site.path_to(transport, peer, Some(preferred)).ok_or(NoPath::NoListener)
@@ -100,8 +101,25 @@ pub fn is_sendable(peer: SocketAddr) -> bool {
         return false;
     }
     match peer.ip().to_canonical() {
-        IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
+        // 0/8 is "this network", 240/4 reserved with broadcast in it (RFC 6890).
+        IpAddr::V4(ip) => !ip.is_multicast() && ip.octets()[0] != 0 && ip.octets()[0] < 240,
         IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
+    }
+}
+
+/// Whether a peer that is heard over a listener at `near` may name this address as a target: what
+/// only this host or only one link can reach is named by those who are there themselves
+/// (CVE-2020-26262). A demonstration listens on loopback, so that its phones may.
+#[must_use]
+pub fn is_within_reach(ip: IpAddr, near: IpAddr) -> bool {
+    let (ip, near) = (ip.to_canonical(), near.to_canonical());
+    (!ip.is_loopback() || near.is_loopback()) && (!is_link_local(ip) || is_link_local(near))
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
     }
 }
 
@@ -118,11 +136,34 @@ mod tests {
             "[::]:5060",
             "[ff02::1]:5060",
             "192.0.2.1:0",
+            "0.1.2.3:5060",
+            "240.0.0.1:5060",
+            "[::ffff:224.0.0.1]:5060",
         ] {
             assert!(!is_sendable(bad.parse().unwrap()), "{bad}");
         }
         for good in ["192.0.2.1:5060", "[2001:db8::1]:1", "127.0.0.1:9"] {
             assert!(is_sendable(good.parse().unwrap()), "{good}");
+        }
+    }
+
+    #[test]
+    fn who_may_name_addresses_of_this_host_and_link() {
+        for (ip, near, reach) in [
+            ("127.0.0.1", "10.0.0.1", false),
+            ("127.8.8.8", "0.0.0.0", false),
+            ("::ffff:127.0.0.1", "::", false),
+            ("::1", "2001:db8::1", false),
+            ("169.254.1.1", "10.0.0.1", false),
+            ("fe80::1", "2001:db8::1", false),
+            ("127.0.0.9", "127.0.0.1", true),
+            ("::1", "::1", true),
+            ("169.254.1.1", "169.254.9.9", true),
+            ("10.0.0.9", "127.0.0.1", true),
+            ("2001:db8::9", "2001:db8::1", true),
+        ] {
+            let reached = is_within_reach(ip.parse().unwrap(), near.parse().unwrap());
+            assert_eq!(reached, reach, "{ip} over {near}");
         }
     }
 }

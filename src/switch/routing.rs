@@ -45,6 +45,17 @@ pub fn dialled(uri: &Uri<'_>, user: &mut Vec<u8>) {
     }
 }
 
+/// The number that a trunk, a route or a local safety desk knows `urn:service:sos` by (RFC 5031): the
+/// first of the emergency numbers. A URN has no user part, and `sip:@trunk` is no URI.
+pub fn dial_urn(site: &Site, raw: &[u8], user: &mut Vec<u8>) {
+    if user.is_empty()
+        && site.is_emergency(raw, user)
+        && let Some(number) = site.plan.emergency.numbers.first()
+    {
+        user.extend_from_slice(number.as_bytes());
+    }
+}
+
 /// Decides. `uri` is the Request-URI, `raw` its text.
 #[must_use]
 pub fn decide<'a>(site: &'a Site, uri: &Uri<'_>, raw: &[u8], user: &[u8]) -> Destination<'a> {
@@ -128,8 +139,10 @@ pub fn trunk_targets(site: &Site, trunks: &[usize], user: &[u8], scratch: &mut V
         let Some(path) = site.trunk_path(target) else { continue };
         scratch.clear();
         scratch.extend_from_slice(b"sip:");
-        scratch.extend_from_slice(user);
-        scratch.push(b'@');
+        if !user.is_empty() {
+            Uri::write_user_escaped(scratch, user);
+            scratch.push(b'@');
+        }
         write_address(scratch, &path);
         set.push(&Target {
             uri: scratch,
@@ -156,5 +169,86 @@ fn write_address(out: &mut Vec<u8>, path: &Path) {
     if path.transport.is_reliable() {
         out.extend_from_slice(b";transport=");
         out.extend_from_slice(path.transport.param().as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::plan::{Host, Target as Hop, Trunk};
+    use crate::protocol::Transport;
+    use crate::switch::keyed::Keyed;
+
+    /// RFC 3261 section 19.1.2 and RFC 4475 section 3.1.1.3: what was dialled in escapes leaves in
+    /// escapes; no `%0D%0A` becomes a line of the request to the trunk.
+    #[test]
+    fn what_was_dialled_stays_in_the_user_part() {
+        let mut plan = crate::config::demonstration("nowhere".into(), Vec::new());
+        plan.trunks = vec![Trunk {
+            name: "exchange".into(),
+            targets: vec![Hop {
+                transport: Transport::Udp,
+                host: Host::Ip([127, 0, 0, 9].into()),
+                port: None,
+            }],
+            trusted: Vec::new(),
+        }];
+        let bound: Vec<_> = plan.sip.listeners.iter().map(|listener| listener.address).collect();
+        let site = Site::new(plan, &bound, Keyed::new([7; 32]));
+        for (dialled_as, sent_as) in [
+            ("sip:2002@h", "sip:2002@127.0.0.9:5060"),
+            ("sip:*21%23@h", "sip:*21%23@127.0.0.9:5060"),
+            ("sip:sips%3Aa%40b@h", "sip:sips%3Aa%40b@127.0.0.9:5060"),
+            (
+                "sip:1%20SIP/2.0%0d%0aX%3a%20@h",
+                "sip:1%20SIP/2.0%0D%0AX%3A%20@127.0.0.9:5060",
+            ),
+            ("sip:%00%ff@h", "sip:%00%FF@127.0.0.9:5060"),
+        ] {
+            let (mut user, mut scratch) = (Vec::new(), Vec::new());
+            dialled(&Uri::parse(dialled_as.as_bytes()).unwrap(), &mut user);
+            let targets = trunk_targets(&site, &[0], &user, &mut scratch);
+            let target = targets.peek().unwrap();
+            assert_eq!(String::from_utf8_lossy(target.uri), sent_as);
+            let mut again = Vec::new();
+            Uri::parse(target.uri).unwrap().write_user_decoded(&mut again);
+            assert_eq!(again, user, "{dialled_as}");
+        }
+    }
+    /// RFC 5031: the URN reaches what the first emergency number reaches; without any number, the
+    /// trunk itself.
+    #[test]
+    fn an_emergency_by_urn_has_a_number() {
+        for (numbers, sent_as) in [
+            (&["911", "112"][..], "sip:911@127.0.0.9:5060"),
+            (&[], "sip:127.0.0.9:5060"),
+        ] {
+            let mut plan = crate::config::demonstration("nowhere".into(), Vec::new());
+            plan.trunks = vec![Trunk {
+                name: "exchange".into(),
+                targets: vec![Hop {
+                    transport: Transport::Udp,
+                    host: Host::Ip([127, 0, 0, 9].into()),
+                    port: None,
+                }],
+                trusted: Vec::new(),
+            }];
+            plan.emergency.numbers = numbers.iter().map(ToString::to_string).collect();
+            plan.emergency.trunks = vec![0];
+            let bound: Vec<_> = plan.sip.listeners.iter().map(|listener| listener.address).collect();
+            let site = Site::new(plan, &bound, Keyed::new([7; 32]));
+            let raw = b"urn:service:sos.police";
+            let (uri, mut user, mut scratch) = (Uri::parse(raw).unwrap(), Vec::new(), Vec::new());
+            dialled(&uri, &mut user);
+            dial_urn(&site, raw, &mut user);
+            let Destination::Trunks { trunks, emergency, .. } = decide(&site, &uri, raw, &user) else {
+                panic!("no trunk")
+            };
+            assert!(emergency);
+            let targets = trunk_targets(&site, trunks, &user, &mut scratch);
+            let target = targets.peek().unwrap();
+            assert_eq!(String::from_utf8_lossy(target.uri), sent_as);
+            assert!(Uri::parse(target.uri).is_ok());
+        }
     }
 }

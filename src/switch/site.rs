@@ -192,13 +192,16 @@ impl Site {
         })
     }
 
-    /// Whether an address is one of our listeners: nothing may be sent there.
+    /// Whether an address is one of our listeners, or what one shows to others: nothing may be sent
+    /// there.
     #[must_use]
     pub fn is_own_address(&self, address: SocketAddr) -> bool {
         self.listeners.iter().any(|listener| {
-            listener.address.port() == address.port()
-                && (listener.address.ip() == address.ip()
-                    || (listener.address.ip().is_unspecified() && address.ip().is_loopback()))
+            let shown = listener.shown == (Some(address.ip()), address.port());
+            shown
+                || listener.address.port() == address.port()
+                    && (listener.address.ip() == address.ip()
+                        || (listener.address.ip().is_unspecified() && address.ip().is_loopback()))
         })
     }
 

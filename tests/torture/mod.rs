@@ -2,6 +2,8 @@
 //! octets over a stream cut anywhere.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod protos;
+
 use ringfort::protocol::sip::{Carrier, MAX_HEAD, Malformed, Spans, frame, parse, respond_malformed};
 use shards::Frame;
 use std::path::{Path, PathBuf};

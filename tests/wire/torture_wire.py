@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""RFC 4475 over UDP: after each message the listener still serves, and the status fits the verdict.
+"""RFC 4475 over UDP and over TCP: after each message the listener still serves, and the status fits the verdict.
 
 The messages are not part of this repository: RINGFORT_CORPUS names a folder with rfc4475/*.dat and
 rfc4475/verdicts.tsv (columns file, section, start, class, parser, server_must, rfc_strength).
@@ -10,6 +10,7 @@ import os
 import re
 import select
 import socket
+import time
 
 import lib
 import phone
@@ -60,12 +61,47 @@ def body(checks, arguments, folder):
             checks.check(alive and fits(verdict, status),
                          f"{verdict['file']} ({verdict['section']}, {verdict['parser']}): {shown}"
                          f"{'' if alive else '; THE LISTENER IS DEAD'} [{verdict['server_must'][:70]}]")
+        over_streams(checks, corpus, server.sip_port, probe)
         checks.check(server.process.running(), "the appliance runs")
         errors = server.metric("ringfort_sip_parse_errors_total") or 0
         checks.check(errors > 5, f"{errors:.0f} parse errors are counted")
     finally:
         code = server.stop()
     checks.check(code == 0, f"the appliance ends with 0 ({code})")
+
+
+def over_streams(checks, corpus, server_port, probe):
+    """Each message over TCP, whole and in two pieces: the same status each time, as over UDP but for
+    messages whose end a stream cannot know."""
+    for index, verdict in enumerate(verdicts(corpus)):
+        with open(os.path.join(corpus, verdict["file"]), "rb") as file:
+            octets = file.read()
+        cuts = [0, 1, len(octets) // 3, octets.find(b"\r\n\r\n") + 2, len(octets) - 1]
+        waits = verdict["file"] in ("clerr.dat", "baddn.dat")  # for octets that never come
+        statuses = {stream(octets, cut, server_port) for cut in cuts}
+        alive = ask(probe, server_port, 1000 + index)
+        good = statuses == {0} if waits else len(statuses) == 1 and (fits(verdict, max(statuses)) or 400 in statuses)
+        checks.check(alive and good, f"{verdict['file']} over TCP, cut at {cuts}: {sorted(statuses)}"
+                                     f"{'' if alive else '; THE LISTENER IS DEAD'}")
+
+
+def stream(octets, cut, server_port, seconds=0.15):
+    """The first final status on a connection that the octets come over in two pieces; 0: none."""
+    with socket.create_connection(("127.0.0.1", server_port), timeout=5) as made:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        heard = b""
+        try:
+            made.sendall(octets[:cut])
+            time.sleep(0.002)
+            made.sendall(octets[cut:])
+            while select.select([made], [], [], seconds)[0] and (more := made.recv(65536)):
+                heard += more
+                finals = [int(code) for code in re.findall(rb"(?m)^SIP/2\.0 ([2-6]\d\d) ", heard)]
+                if finals:
+                    return finals[0]
+        except OSError:
+            pass  # closed by the server after octets that cannot be framed
+    return 0
 
 
 def send(octets, server_port, seconds=0.6):

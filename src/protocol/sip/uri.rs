@@ -1,5 +1,6 @@
 //! SIP, SIPS and TEL URIs: RFC 3261 section 19.1, RFC 3966. Other schemes stay opaque.
 
+use super::digest::hex_pair;
 use super::params;
 use super::text::{escaped, ip, is_host, is_scheme, is_uri, is_uri_part, port, take_while};
 use std::net::IpAddr;
@@ -108,6 +109,19 @@ impl<'a> Uri<'a> {
                     out.push(first);
                     rest = after;
                 }
+            }
+        }
+    }
+
+    /// Appends a decoded user part as a URI shows it: what RFC 3261 section 25.1 does not allow
+    /// there is escaped, so that no decoded octet ends the user part, the URI or the line.
+    pub fn write_user_escaped(out: &mut Vec<u8>, user: &[u8]) {
+        for &octet in user {
+            if octet.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&octet) {
+                out.push(octet);
+            } else {
+                let [high, low] = hex_pair(octet).map(|digit| digit.to_ascii_uppercase());
+                out.extend_from_slice(&[b'%', high, low]);
             }
         }
     }

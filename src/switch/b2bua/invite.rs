@@ -8,6 +8,7 @@ use crate::media::Side;
 use crate::ops::stats::{CallResult, Direction, MethodLabel};
 use crate::protocol::sip::dialog::Dialog;
 use crate::protocol::sip::{Message, Method, Name, Reply, write_number};
+use crate::switch::breadth::share;
 use crate::switch::core::Turn;
 use crate::switch::next_hop;
 use crate::switch::redirect::Redirects;
@@ -116,13 +117,23 @@ impl B2bua {
         let mut sent = false;
         while !sent && !call.targets.is_empty() {
             let group = call.targets.group();
+            // Across us the tree of branches goes on: without its breadth, two AORs with two contacts
+            // each that lead back here would double it at every hop (RFC 5393 section 5.3).
+            let rings = call.branches.iter().any(|branch| branch.status < 200);
+            let among = if rings { call.branches.len() } else { 1 };
+            let share = share(request, group, among, turn.core.site.plan.limits.breadth);
+            if share == Some(0) {
+                call.failure = super::worse(call.failure, 440);
+                call.targets = TargetSet::default();
+                break;
+            }
             // The numbers of reliable answers pass through, so only one branch may give them out.
             let alone = group == 1 && call.branches.iter().all(|branch| branch.status >= 200);
             let reliable = alone && knows_100rel(request);
             for _ in 0..group {
                 let mut targets = std::mem::take(&mut call.targets);
                 if let Some(target) = targets.peek() {
-                    sent |= send(turn, at, call, request, &target, reliable);
+                    sent |= send(turn, at, call, request, &target, (reliable, share));
                 }
                 targets.skip();
                 call.targets = targets;
@@ -260,7 +271,7 @@ fn send(
     call: &mut Call,
     request: &Message<'_>,
     target: &Target<'_>,
-    reliable: bool,
+    (reliable, share): (bool, Option<usize>),
 ) -> bool {
     let Ok((client, branch)) = turn.core.tx.mint() else {
         turn.core.stats.shed("transactions");
@@ -287,6 +298,7 @@ fn send(
             sdp: &call.offer,
             trusted: call.trusted,
             reliable,
+            share,
         },
     );
     if call.b.dialog.is_none() {

@@ -25,6 +25,8 @@ pub(super) struct Invite<'a> {
     /// 100rel is offered when the caller knows it and there is one target, so that the numbers of
     /// reliable answers pass through (RFC 3262).
     pub reliable: bool,
+    /// What this branch may become (RFC 5393), when it has to be said.
+    pub share: Option<usize>,
 }
 
 /// Writes the INVITE (RFC 3261 section 8.1.1).
@@ -76,6 +78,10 @@ pub(super) fn invite(site: &Site, out: &mut Vec<u8>, invite: &Invite<'_>) {
     ]);
     put(&[b"\r\nCSeq: 1 INVITE\r\nMax-Forwards: "]);
     write_number(out, u64::from(request.max_forwards().unwrap_or(70).saturating_sub(1)));
+    if let Some(share) = invite.share {
+        out.extend_from_slice(b"\r\nMax-Breadth: ");
+        write_number(out, share as u64);
+    }
     out.extend_from_slice(b"\r\n");
     for line in request
         .lines()

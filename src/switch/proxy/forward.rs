@@ -5,6 +5,7 @@ use super::{Branch, Forwarding, Proxy};
 use crate::ops::stats::Direction;
 use crate::protocol::sip::{Forward, Line, Message, Method, Name, write_number};
 use crate::protocol::{Path, hex};
+use crate::switch::breadth::share;
 use crate::switch::core::{Turn, label, role, user};
 use crate::switch::site::Site;
 use crate::switch::slab::Handle;
@@ -242,17 +243,4 @@ pub fn is_loop(site: &Site, request: &Message<'_>) -> bool {
         let mut params = memchr::memchr_iter(b';', line).filter_map(|at| line.get(at..));
         params.any(&mut is_ours)
     })
-}
-
-/// RFC 5393 section 5.3: each of `group` parallel branches takes a share of the breadth, which is
-/// `most` unless the request says less; `among` so many such groups are on their way. `None` when the
-/// request need not say anything.
-fn share(request: &Message<'_>, group: usize, among: usize, most: u16) -> Option<usize> {
-    let named = request.header(Name::MaxBreadth);
-    if group <= 1 && among <= 1 && named.is_none() {
-        return None;
-    }
-    let most = usize::from(most);
-    let named = named.and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
-    Some(named.unwrap_or(most).min(most) / among.max(1) / group.max(1))
 }

@@ -158,6 +158,7 @@ fn send_up_stateless(turn: &mut Turn<'_, '_>, response: &Message<'_>) {
             && crate::switch::next_hop::is_sendable(peer)
             && !site.is_own_address(peer)
             && let Some(path) = site.path_to(transport, peer, None)
+            && crate::switch::next_hop::is_within_reach(peer.ip(), site.listener(path.listener).address.ip())
         {
             turn.send(&path, up.bytes());
         }

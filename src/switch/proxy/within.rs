@@ -137,6 +137,14 @@ impl Proxy {
                 Side::B if record.caller_flow || lost() => return Ok(record.caller),
                 _ => {}
             }
+            // An end on this host gave its loopback address, which a caller from elsewhere may not
+            // name: the call's messages show the way.
+            let found = next_hop::resolve_uri(site, within.uri, from.listener);
+            return match (found, side) {
+                (Err(NoPath::Forbidden), Side::A) => Ok(record.callee),
+                (Err(NoPath::Forbidden), Side::B) => Ok(record.caller),
+                (found, _) => found,
+            };
         }
         next_hop::resolve_uri(site, within.uri, from.listener)
     }

@@ -7,6 +7,8 @@
 pub mod check;
 pub mod ladder;
 pub mod phone;
+pub mod siege;
 pub mod stage;
+pub mod stranger;
 pub mod swarm;
 pub mod text;
