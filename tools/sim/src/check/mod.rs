@@ -61,6 +61,9 @@ pub struct Checker {
     numbers: HashMap<u64, u32>,
     /// Who opened the call, by Call-ID.
     callers: HashMap<u64, IpAddr>,
+    /// When the first ACK of a 2xx came, by Call-ID, From tag and CSeq, and when the first BYE came or went.
+    acks: HashMap<u64, Time>,
+    first_bye: HashMap<u64, Time>,
     /// INVITEs that were refused without state, or that a crash made unknown, by Call-ID and CSeq.
     shed: HashSet<u64>,
     /// Calls that a crash may have given a second record.
@@ -104,6 +107,8 @@ impl Checker {
             numbers: HashMap::new(),
             callers: HashMap::new(),
             byes: HashSet::new(),
+            acks: HashMap::new(),
+            first_bye: HashMap::new(),
             shed: HashSet::new(),
             twice: HashSet::new(),
             sound: HashSet::new(),

@@ -5,6 +5,7 @@ use crate::text::Glance;
 use shards::Time;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// An INVITE that the server sent.
 #[derive(Debug)]
@@ -14,13 +15,20 @@ pub(super) struct Invite {
     from: String,
     to: String,
     number: u32,
+    /// When it was sent, or given up (section 9.1): its transaction may be gone 64 T1 later.
+    waits_since: Time,
     /// When something was heard, and when a final response was.
     heard: Option<Time>,
     last: Option<Time>,
     /// To of a failure, which its ACK repeats.
     failure: Option<String>,
+    acknowledged: bool,
+    cancelled: bool,
     pub(super) excused: bool,
 }
+
+/// 64 times T1.
+const GIVEN_UP: Duration = Duration::from_secs(32);
 
 impl Invite {
     /// Call-ID and CSeq, as a key.
@@ -54,7 +62,7 @@ struct Answer {
 impl Checker {
     pub(super) fn server_asks(&mut self, at: Time, to: SocketAddr, message: &Glance<'_>, octets: &[u8]) {
         let method = message.start.split(' ').next().unwrap_or("");
-        self.ended_by(message, method);
+        self.ended_by(at, message, method);
         let before = self.sent.insert(key((message.branch(), method)), key(octets));
         if before.is_some_and(|before| before != key(octets)) && method != "ACK" {
             self.broken(at, message.call_id, || {
@@ -74,9 +82,12 @@ impl Checker {
                         from: message.from.to_owned(),
                         to: message.to.to_owned(),
                         number: message.number(),
+                        waits_since: at,
                         heard: None,
                         last: None,
                         failure: None,
+                        acknowledged: false,
+                        cancelled: false,
                         excused: false,
                     },
                 );
@@ -108,7 +119,8 @@ impl Checker {
     /// Sections 13.2.2.4 and 17.1.1.3.
     fn server_acknowledges(&mut self, at: Time, to: SocketAddr, message: &Glance<'_>) {
         let (number, call_id) = (message.number(), message.call_id);
-        if let Some(invite) = self.invites.get(&key(message.branch())) {
+        if let Some(invite) = self.invites.get_mut(&key(message.branch())) {
+            invite.acknowledged = true;
             let fits = invite.failure.as_deref() == Some(message.to);
             if !(fits && invite.number == number && invite.call_id == call_id && invite.from == message.from) {
                 let failure = format!("{:?}", invite.failure);
@@ -140,6 +152,9 @@ impl Checker {
     /// Section 9.1.
     fn server_cancels(&mut self, at: Time, to: SocketAddr, message: &Glance<'_>) {
         let grace = self.role.grace;
+        if let Some(invite) = self.invites.get_mut(&key(message.branch())) {
+            (invite.cancelled, invite.waits_since) = (true, at);
+        }
         let wrong = match self.invites.get(&key(message.branch())) {
             None => Some("no INVITE was sent with its branch"),
             Some(invite) if invite.uri != message.uri() => Some("another Request-URI than its INVITE"),
@@ -168,6 +183,10 @@ impl Checker {
         };
         if invite.call_id != message.call_id {
             return; // the network changed the INVITE on its way
+        }
+        let forgotten = invite.cancelled || invite.heard.is_none();
+        if forgotten && invite.waits_since + GIVEN_UP < at {
+            return;
         }
         invite.heard.get_or_insert(at);
         if status < 200 {
@@ -206,8 +225,9 @@ impl Checker {
     }
 
     /// A BYE ends the dialog, whoever sent it.
-    pub(super) fn ended_by(&mut self, message: &Glance<'_>, method: &str) {
+    pub(super) fn ended_by(&mut self, at: Time, message: &Glance<'_>, method: &str) {
         if method == "BYE" {
+            self.first_bye.entry(key(message.call_id)).or_insert(at);
             self.byes.insert(dialog_key(message));
         }
     }
@@ -227,6 +247,12 @@ impl Checker {
     /// the phone that has to do it (through a proxy the caller acknowledges) is gone.
     pub(super) fn unended(&mut self, at: Time) {
         let mut wrong = Vec::new();
+        for invite in self.invites.values().filter(|invite| !invite.excused) {
+            if invite.failure.is_some() && !invite.acknowledged {
+                let text = format!("the failure of INVITE {} was never acknowledged (section 17.1.1.3)", invite.number);
+                wrong.push((invite.call_id.clone(), text));
+            }
+        }
         for (known, dialog) in self.dialogs.iter().filter(|(_, dialog)| !dialog.excused) {
             let caller = self.callers.get(&key(dialog.call_id.as_str()));
             if self.gone.contains(&dialog.callee) || caller.is_some_and(|caller| self.gone.contains(caller)) {

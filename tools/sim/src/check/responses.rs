@@ -5,6 +5,7 @@ use crate::text::Glance;
 use shards::Time;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// A request that the server received.
 #[derive(Debug)]
@@ -17,6 +18,12 @@ pub(super) struct Served {
     /// An INVITE outside of a dialog.
     pub(super) opening: bool,
     finals: Vec<Final>,
+    /// When its failure was acknowledged.
+    acknowledged: Option<Time>,
+    /// What the ACK of its 2xx is found by.
+    dialog: u64,
+    /// Over UDP.
+    lossy: bool,
     pub(super) excused: bool,
 }
 
@@ -25,18 +32,29 @@ struct Final {
     status: u16,
     tag: u64,
     octets: u64,
+    at: Time,
+    /// When it was sent for the second time.
+    again: Option<Time>,
 }
 
 fn served_key(message: &Glance<'_>, method: &str) -> u64 {
     key((message.branch(), message.sent_by(), method))
 }
 
+/// Who asked what in which call.
+fn asked(message: &Glance<'_>) -> u64 {
+    key((message.call_id, message.from_tag(), message.number()))
+}
+
+/// More than T1, and what the loop needs.
+const SOON: Duration = Duration::from_millis(800);
+
 impl Checker {
     pub(super) fn server_is_asked(&mut self, at: Time, from: SocketAddr, message: &Glance<'_>) {
         let method = message.start.split(' ').next().unwrap_or("");
-        self.ended_by(message, method);
+        self.ended_by(at, message, method);
         if method == "ACK" {
-            return;
+            return self.acknowledged(at, message);
         }
         let opening = method == "INVITE" && message.to_tag().is_empty();
         if opening {
@@ -52,10 +70,21 @@ impl Checker {
                 method: method.to_owned(),
                 opening,
                 finals: Vec::new(),
+                acknowledged: None,
+                dialog: asked(message),
+                lossy: !message.via.starts_with("SIP/2.0/TCP"),
                 excused: false,
             });
         if !served.sources.contains(&from) {
             served.sources.push(from);
+        }
+    }
+
+    /// The ACK of a failure has its INVITE's branch, that of a 2xx its number and dialog.
+    fn acknowledged(&mut self, at: Time, message: &Glance<'_>) {
+        self.acks.entry(asked(message)).or_insert(at);
+        if let Some(served) = self.served.get_mut(&served_key(message, "INVITE")) {
+            served.acknowledged.get_or_insert(at);
         }
     }
 
@@ -80,7 +109,7 @@ impl Checker {
                 || (source.ip() == to.ip() && named.is_some_and(|named: SocketAddr| named.port() == to.port()))
         };
         let strange = named != Some(to) && !served.sources.iter().any(meant);
-        let second = (status >= 200).then(|| served.another(proxy, message, key(octets)));
+        let second = (status >= 200).then(|| served.another(proxy, at, message, key(octets)));
         if strange {
             self.broken(at, message.call_id, || {
                 format!("{status} of {method} goes to {to}, where no such request came from (section 18.2.2)")
@@ -105,6 +134,9 @@ impl Checker {
                 );
                 wrong.push((served.call_id.clone(), text));
             }
+            if let Some(text) = served.not_again(self) {
+                wrong.push((served.call_id.clone(), text));
+            }
             // Through a proxy, the call of a phone that is gone has no end that anybody hears of.
             if self.role.proxy && excused.contains(&key(served.call_id.as_str())) {
                 continue;
@@ -121,10 +153,42 @@ impl Checker {
 }
 
 impl Served {
+    /// Without an ACK a final response to an INVITE is sent again after T1: timer G for a failure (section
+    /// 17.2.1), section 13.3.1.4 for a 2xx, which a BYE makes needless too.
+    fn not_again(&self, checker: &Checker) -> Option<String> {
+        let last = self.finals.first().filter(|_| self.finals.len() == 1 && self.lossy)?;
+        let until = match last.status {
+            // A proxy's 2xx is the callee's to repeat.
+            200..300 if checker.role.proxy => return None,
+            200..300 => {
+                let bye = checker.first_bye.get(&key(self.call_id.as_str()));
+                let ack = checker.acks.get(&self.dialog);
+                [bye, ack].into_iter().flatten().min().copied()
+            }
+            // Others may be said without a transaction, and then once (section 8.2.7).
+            302 | 408 | 480 | 486 | 487 => self.acknowledged,
+            _ => return None,
+        };
+        let soon = last.at + SOON;
+        let again = last.again.is_some_and(|again| again <= soon);
+        let due = self.method == "INVITE" && !again && until.is_none_or(|until| until > soon);
+        due.then(|| {
+            let (status, at) = (last.status, last.at.millis());
+            format!("{status} of INVITE at {at} was not sent again, though no ACK came (sections 13.3.1.4 and 17.2.1)")
+        })
+    }
+
     /// Takes a final response; what is wrong with it.
-    fn another(&mut self, proxy: bool, message: &Glance<'_>, octets: u64) -> Option<String> {
+    fn another(&mut self, proxy: bool, at: Time, message: &Glance<'_>, octets: u64) -> Option<String> {
         let (status, tag) = (message.status(), key(message.to_tag()));
-        let new = Final { status, tag, octets };
+        let again = None;
+        let new = Final {
+            status,
+            tag,
+            octets,
+            at,
+            again,
+        };
         let invite = self.method == "INVITE";
         let success = (200..300).contains(&status);
         let same = self.finals.iter().find(|last| last.status == status && last.tag == tag);
@@ -153,8 +217,9 @@ impl Served {
                 self.method, first.status
             )),
         };
-        if same.is_none() {
-            self.finals.push(new);
+        match self.finals.iter_mut().find(|last| last.status == status && last.tag == tag) {
+            Some(same) => drop(same.again.get_or_insert(at)),
+            None => self.finals.push(new),
         }
         wrong
     }

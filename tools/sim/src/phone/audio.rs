@@ -1,7 +1,7 @@
 //! SDP, RTP and RTCP. Every packet says of which call it is and which side sent it, and every call has a
 //! port of its own, so that no packet can reach another call without being seen.
 
-use super::{Duration, EndpointCx, Leg, Phone, SocketAddr, State, Timer, text};
+use super::{Duration, EndpointCx, Leg, Phone, SERVER, SocketAddr, State, Timer, text};
 
 /// The first port of a phone's audio; RTCP is on the odd one above each.
 pub const AUDIO: u16 = 4000;
@@ -104,6 +104,11 @@ impl Phone {
         });
         match known {
             Some(leg) if control => leg.reports += 1,
+            // What the server relays comes from where it said that it would.
+            Some(leg) if from.ip() == SERVER.ip() && leg.rtp_to.is_some_and(|told| told != from) => {
+                let told = leg.rtp_to;
+                self.strange.push(format!("{key} at {to} from {from}, not from {told:?}"));
+            }
             Some(leg) => leg.heard += 1,
             None => self.strange.push(format!("{key} at {to} from {from}")),
         }

@@ -5,6 +5,8 @@ use crate::check::Violation;
 use crate::phone::{Answer, Phone};
 use ringfort::switch::mesh::Mesh;
 use shards::ShardId;
+use shards::sim::Link;
+use std::time::Duration;
 
 /// Seconds of a registration that no world outlives.
 const LONG: u32 = 600;
@@ -24,7 +26,7 @@ impl Swarm {
             930..932 => self.hang_up_all(),
             968..970 => self.disconnect(),
             932..938 if self.draw.faults.crashes => self.crash(),
-            940..944 if self.draw.faults.kills => self.kill(),
+            940..946 if self.draw.faults.kills => self.kill(),
             950..964 if self.draw.faults.disk => self.change_disk(),
             966..968 => self.move_away(),
             970..975 if self.draw.faults.deaths => self.die(),
@@ -158,6 +160,19 @@ impl Swarm {
     }
 
     fn kill(&mut self) {
+        // Somewhere between the REGISTERs, what they become on the disk, and their answers.
+        self.stage.world.set_link(Link::default());
+        for _ in 0..3 {
+            let place = self.any();
+            if !self.members[place].dead && self.members[place].user.is_some() {
+                let id = self.members[place].id;
+                let expires = LONG + self.random.below(3000) as u32;
+                self.stage.act(id, |phone, cx| phone.register(cx, expires));
+            }
+        }
+        let instant = Duration::from_micros(self.random.below(6000));
+        let until = self.stage.world.now() + instant;
+        self.stage.world.run_until(until);
         self.mute();
         self.stage.keep_logs();
         let sure = !self.draw.faults.disk && !self.draw.faults.clock;

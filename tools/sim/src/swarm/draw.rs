@@ -35,6 +35,8 @@ pub struct Draw {
     pub gateways: u32,
     /// Of four phones so many speak over TCP.
     pub streams: u32,
+    /// Who answers, answers after the same time: all phones of a user at once.
+    pub hasty: bool,
     /// The paths of the faulty phase; the network changes between them.
     pub links: [Link; 2],
     /// What may go wrong besides the network.
@@ -92,7 +94,7 @@ impl Draw {
             phones,
             users: (phones - random.below(u64::from(phones) / 3 + 1) as u32).max(3),
             mesh: if one_in(random, 8) {
-                16 + random.below(32) as usize
+                2 + random.below(14) as usize
             } else {
                 4096
             },
@@ -104,6 +106,7 @@ impl Draw {
             ),
             session: [90, 180, 600][random.below(3) as usize],
             ring: Duration::from_secs(if one_in(random, 3) { 12 } else { 200 }),
+            hasty: random.below(4) == 0,
             gateways: random.below(3) as u32,
             streams: [0, 0, 1, 4][random.below(4) as usize],
             links: [link(random), link(random)],
@@ -179,6 +182,7 @@ impl Draw {
             answer: match random.below(10) {
                 0 => Answer::Busy,
                 1 => Answer::Rings,
+                _ if self.hasty => Answer::After(Duration::from_millis(1500)),
                 _ => Answer::After(seconds(random, 50, 4000)),
             },
             moved: moved.unwrap_or_default(),

@@ -236,7 +236,7 @@ impl Swarm {
         let mut wrong = self.stage.left(gone);
         let full = gone && self.draw.tiny.0.is_some();
         if wrong.is_empty() && !full && !self.another_call() {
-            wrong.push("healed and at rest, but a new call does not succeed".into());
+            wrong.push("healed and at rest, but a new call does not succeed, or is not heard".into());
         }
         if self.wrong.is_empty() {
             self.come_to_rest(200);
@@ -290,6 +290,7 @@ impl Swarm {
             self.stage.look(id).habits = Habits {
                 answer: Answer::After(Duration::from_millis(500)),
                 patience: None,
+                talk: Some(Duration::from_secs(5)),
                 hold: None,
                 deaf: 0,
                 ..before
@@ -303,7 +304,9 @@ impl Swarm {
         }
         let place = self.stage.act(caller, |phone, cx| phone.call(cx, &number));
         self.stage.run(8000);
-        self.stage.look(caller).legs[place].status == 200
+        let said = self.stage.look(caller).legs[place].clone();
+        let heard = self.stage.look(callee).legs.last().map_or(0, |leg| leg.heard);
+        said.status == 200 && said.heard > 0 && heard > 0
     }
 
     fn deed_log(&mut self, deed: &str) {
