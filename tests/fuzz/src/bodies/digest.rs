@@ -124,7 +124,11 @@ pub(super) fn nonce(octets: &[u8]) {
     let count = octets.first().map(|&octet| u32::from(octet));
     let later = now + Duration::from_millis(octets.len() as u64);
     let verdict = nonces.check(later, octets, count);
-    assert!(octets == issued || verdict != NonceVerdict::Fresh, "{verdict:?}");
+    if octets == issued {
+        // The key and the time are fixed here, so that a fuzzer comes upon it; its count is taken then.
+        return assert_eq!(verdict, NonceVerdict::Fresh);
+    }
+    assert_ne!(verdict, NonceVerdict::Fresh);
     // One digit changed.
     if let Some((&at, rest)) = octets.split_first() {
         let mut forged = issued.clone();
