@@ -4,10 +4,10 @@ use crate::mesh::{Doorbell, Mailbox};
 use crate::program::{Frame, ListenerId, ShardId, StreamCommand};
 use crate::stats::LoopStats;
 use crate::supervise::{LaunchError, StreamLimits};
-use crossbeam::queue::ArrayQueue;
+use crate::sync::{ArrayQueue, AtomicBool};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 mod connection;

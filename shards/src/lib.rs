@@ -14,6 +14,7 @@ pub mod program;
 pub mod sim;
 pub mod stats;
 pub mod supervise;
+mod sync;
 mod sys;
 pub mod time;
 mod uring;

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 /// as they are there. False, with nothing appended, when nobody should be answered: a response,
 /// an ACK, no SIP, or no Via.
 pub fn respond_malformed(out: &mut Vec<u8>, bytes: &[u8], malformed: &Malformed, source: SocketAddr) -> bool {
-    let bytes = skip_leading_line_ends(bytes);
+    let bytes = skip_leading_line_ends(bytes, Carrier::Datagram);
     let Some(status) = malformed.status else { return false };
     let (method, _) = take_while(bytes, is_token);
     if is_response(bytes) || Method::of(method) == Method::Ack {

@@ -17,7 +17,7 @@ use super::view::Message;
 /// # Errors
 /// [`Malformed`] with the reason, and with the answer to give where there is one.
 pub fn parse<'a>(bytes: &'a [u8], spans: &'a mut Spans, carrier: Carrier) -> Result<Message<'a>, Malformed> {
-    let bytes = skip_leading_line_ends(bytes);
+    let bytes = skip_leading_line_ends(bytes, carrier);
     let end = fill(bytes, spans, carrier)?;
     Ok(Message::new(bytes.get(..end).unwrap_or(bytes), spans))
 }

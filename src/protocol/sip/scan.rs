@@ -162,10 +162,13 @@ fn name_and_colon(line: &[u8]) -> Option<(usize, usize)> {
     (length > 0 && line.get(colon) == Some(&b':')).then_some((length, colon + 1))
 }
 
-/// Without the line ends that may stand before a message (7.5).
-pub(super) fn skip_leading_line_ends(mut bytes: &[u8]) -> &[u8] {
-    while let [b'\r' | b'\n', rest @ ..] = bytes {
-        bytes = rest;
+/// Without the line ends that may stand before a message (RFC 3261 section 7.5). In a stream these
+/// are CR LF alone, as the framing sees it: what cannot be framed is no message.
+pub(super) fn skip_leading_line_ends(mut bytes: &[u8], carrier: Carrier) -> &[u8] {
+    loop {
+        bytes = match (bytes, carrier) {
+            ([b'\r', b'\n', rest @ ..], _) | ([b'\r' | b'\n', rest @ ..], Carrier::Datagram) => rest,
+            _ => return bytes,
+        };
     }
-    bytes
 }

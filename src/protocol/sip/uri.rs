@@ -172,11 +172,17 @@ pub(super) struct Canonical<'a> {
     rest: &'a [u8],
     /// Digits still to come of an escape that stays.
     digits: u8,
+    /// Octets behind a `%` that begins no escape: one that is decoded here would make it one.
+    guarded: u8,
 }
 
 impl<'a> Canonical<'a> {
     pub(super) const fn new(text: &'a [u8]) -> Self {
-        Canonical { rest: text, digits: 0 }
+        Canonical {
+            rest: text,
+            digits: 0,
+            guarded: 0,
+        }
     }
 }
 
@@ -191,12 +197,13 @@ impl Iterator for Canonical<'_> {
             return Some(first.to_ascii_uppercase());
         }
         match escaped(self.rest) {
-            Some(octet) if is_unreserved(octet) => {
+            Some(octet) if is_unreserved(octet) && self.guarded == 0 => {
                 self.rest = self.rest.get(3..).unwrap_or(&[]);
                 return Some(octet);
             }
-            Some(_) => self.digits = 2,
-            None => {}
+            Some(_) => (self.digits, self.guarded) = (2, 0),
+            None if first == b'%' => self.guarded = 2,
+            None => self.guarded = self.guarded.saturating_sub(1),
         }
         self.rest = after;
         Some(first)
@@ -363,6 +370,19 @@ mod tests {
         assert_eq!(aor("sip:Campus.example"), "campus.example");
         assert_eq!(aor("tel:+1-(201).555;x"), "+1201555");
         assert_eq!(aor("sip:a@[2001:DB8::1]:5060"), "a@[2001:db8::1]");
+    }
+
+    /// Escapes are decoded once (RFC 3261 section 10.3 step 5): what comes of it is no escape.
+    #[test]
+    fn a_broken_escape_is_not_completed() {
+        for (text, want) in [
+            ("sip:%2%41@h", "%2%41@h"),
+            ("sip:%%34%31@h", "%%341@h"),
+            ("sip:%2x%41@h", "%2xA@h"),
+        ] {
+            assert_eq!(aor(text), want);
+            assert_eq!(aor(&format!("sip:{want}")), want);
+        }
     }
 
     #[test]
