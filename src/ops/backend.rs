@@ -48,6 +48,11 @@ pub trait Backend: Send + Sync + 'static {
     /// [`Refused::NotFound`] when there is no such call, [`Refused::Silent`].
     fn hang_up(&self, id: &str) -> Result<(), Refused>;
 
+    /// Call records that wait in memory because the disk refuses them.
+    fn records_waiting(&self) -> u64 {
+        0
+    }
+
     /// Refuses new calls from now on, lets the others end, then the process ends as on SIGTERM.
     /// Returns at once; a second call changes nothing.
     fn drain(&self);

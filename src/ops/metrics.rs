@@ -42,6 +42,8 @@ pub struct Scrape {
     pub about: About,
     /// Whether new calls are refused.
     pub draining: bool,
+    /// Call records that wait in memory because the disk refuses them.
+    pub records_waiting: u64,
     /// The process.
     pub process: Process,
 }
@@ -202,6 +204,11 @@ impl Scrape {
             "ringfort_draining",
             "1 while new calls are refused because it is about to stop.",
             &|s| s.gauge(&[], i64::from(self.draining)),
+        )?;
+        to.gauge(
+            "ringfort_call_records_waiting",
+            "Call records in memory that the disk refuses, full perhaps; 0 when all is well.",
+            &|s| s.gauge(&[], self.records_waiting as f64),
         )?;
         to.gauge("ringfort_limit", "Configured limits, all shards together.", &|s| {
             s.gauge(&[("resource", "calls")], about.limit_calls as f64)?;

@@ -52,6 +52,7 @@ fn scrape(shards: Vec<ShardView>) -> Scrape {
         view,
         about: about(),
         draining: false,
+        records_waiting: 0,
         process: Process::read(),
     }
 }

@@ -5,6 +5,7 @@ use super::launch::Running;
 use crate::cli::RunArgs;
 use crate::ops::backend::{Backend, Refused};
 use crate::ops::model::{About, CallRow, RegistrationRow, RingFigures, ShardFigures, ShardSnapshot, UserRow};
+use crate::store::Store;
 use crate::switch::mesh::{Ask, Mesh};
 use crate::switch::site::Site;
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -30,13 +31,14 @@ pub(super) struct ShardBackend {
     site: Mutex<Arc<Site>>,
     about: About,
     args: RunArgs,
+    store: Store,
     draining: AtomicBool,
     drain_asked: AtomicBool,
     history: Mutex<Vec<History>>,
 }
 
 impl ShardBackend {
-    pub(super) fn new(running: &Running, args: RunArgs) -> Self {
+    pub(super) fn new(running: &Running, store: Store, args: RunArgs) -> Self {
         let plan = &running.site.plan;
         let about = About {
             name: "ringfort",
@@ -71,6 +73,7 @@ impl ShardBackend {
             site: Mutex::new(running.site.clone()),
             about,
             args,
+            store,
             draining: AtomicBool::new(false),
             drain_asked: AtomicBool::new(false),
             history: Mutex::new(vec![History::default(); shards]),
@@ -203,6 +206,10 @@ impl ShardBackend {
 }
 
 impl Backend for ShardBackend {
+    fn records_waiting(&self) -> u64 {
+        self.store.counters().cdr_waiting.load(Ordering::Relaxed)
+    }
+
     fn about(&self) -> &About {
         &self.about
     }

@@ -71,7 +71,7 @@ fn serve(args: &RunArgs) -> Result<(), Stop> {
     for line in running.cluster.handle().describe() {
         tracing::info!("{line}");
     }
-    let backend = Arc::new(backend::ShardBackend::new(&running, args.clone()));
+    let backend = Arc::new(backend::ShardBackend::new(&running, (*store).clone(), args.clone()));
     let mut http_text = String::from("-");
     let server = match web {
         Some(listener) => {

@@ -48,6 +48,11 @@ pub fn write(out: &mut Vec<u8>, cdr: &Cdr<'_>) {
         write_number(out, value);
     };
     text(out, "{\"id\":", cdr.id);
+    // The id names a place in a shard's tables and comes again after a restart of the shard; with the start it does not.
+    out.extend_from_slice(b",\"record\":\"");
+    out.extend_from_slice(cdr.id);
+    number(out, "-", cdr.started.0);
+    out.push(b'"');
     text(out, ",\"call_id\":", cdr.call_id);
     text(out, ",\"from\":", cdr.from);
     text(out, ",\"to\":", cdr.to);
@@ -159,7 +164,7 @@ mod tests {
             write(&mut line, record);
             String::from_utf8(line).unwrap()
         };
-        let head = "{\"id\":\"0001-p0000000200000003\",\"call_id\":\"a84b4c@pc33\",\"from\":\"sip:a@h\",\"to\":\"sip:b@h\",\
+        let head = "{\"id\":\"0001-p0000000200000003\",\"record\":\"0001-p0000000200000003-1767225600000\",\"call_id\":\"a84b4c@pc33\",\"from\":\"sip:a@h\",\"to\":\"sip:b@h\",\
             \"mode\":\"proxy\",\"result\":\"completed\",\"hung_up_by\":\"callee\",\"started\":1767225600000";
         assert_eq!(
             line(&record),
@@ -180,6 +185,32 @@ mod tests {
                  \"billed_seconds\":0.000,\"status\":200,\"shard\":1,\"media\":[]}}\n"
             )
         );
+    }
+
+    #[test]
+    fn the_same_place_after_a_restart_makes_another_record() {
+        let record = |started| {
+            let mut line = Vec::new();
+            let cdr = Cdr {
+                id: b"0001-b0000000100000001",
+                call_id: b"x",
+                from: b"sip:a@h",
+                to: b"sip:b@h",
+                mode: "b2bua",
+                started: Wall(started),
+                answered: None,
+                ended: Wall(started + 5),
+                status: 200,
+                result: CallResult::Completed,
+                hung_up_by: "caller",
+                shard: 1,
+                media: b"",
+            };
+            write(&mut line, &cdr);
+            let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            value["record"].as_str().unwrap().to_owned()
+        };
+        assert_ne!(record(1_000), record(1_900));
     }
 
     #[test]

@@ -107,7 +107,7 @@ class Ringfort:
             if rest[:1] not in ("{", " "):
                 continue
             if all(f'{key}="{value}"' in rest for key, value in labels.items()):
-                total, found = total + float(rest.rsplit(None, 1)[1]), True
+                total, found = total + float(rest.split()[-1]), True
         return total if found else None
 
 

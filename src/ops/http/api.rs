@@ -69,6 +69,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Fai
             view: app.views.get(),
             about: app.backend.about().clone(),
             draining: app.backend.draining(),
+            records_waiting: app.backend.records_waiting(),
             process: Process::read(),
         };
         scrape.text()
