@@ -249,7 +249,10 @@ impl Checker {
         let mut wrong = Vec::new();
         for invite in self.invites.values().filter(|invite| !invite.excused) {
             if invite.failure.is_some() && !invite.acknowledged {
-                let text = format!("the failure of INVITE {} was never acknowledged (section 17.1.1.3)", invite.number);
+                let text = format!(
+                    "the failure of INVITE {} was never acknowledged (section 17.1.1.3)",
+                    invite.number
+                );
                 wrong.push((invite.call_id.clone(), text));
             }
         }

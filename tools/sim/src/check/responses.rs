@@ -217,7 +217,11 @@ impl Served {
                 self.method, first.status
             )),
         };
-        match self.finals.iter_mut().find(|last| last.status == status && last.tag == tag) {
+        match self
+            .finals
+            .iter_mut()
+            .find(|last| last.status == status && last.tag == tag)
+        {
             Some(same) => drop(same.again.get_or_insert(at)),
             None => self.finals.push(new),
         }

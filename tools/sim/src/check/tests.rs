@@ -190,12 +190,29 @@ fn ends() {
 
     // A phone that is gone can end nothing; and after a crash nobody knows of it.
     let mut bench = call(false);
+    bench.says(CALLER, OK, "1", "t", "1 INVITE");
     bench.0.gone(CALLEE.parse::<SocketAddr>().expect("an address").ip());
     assert_eq!(bench.verdict(&["c"]), "");
     let mut bench = call(false);
     let (at, what) = (Time::ZERO, Happening::Crashed(0));
     bench.0.observe(&Observed { at, what });
     assert_eq!(bench.verdict(&[]), "");
+}
+
+#[test]
+fn what_is_not_acknowledged() {
+    // A 2xx of the B2BUA that is sent once and never acknowledged; a failure that is not acknowledged.
+    let bench = call(false);
+    assert!(bench.verdict(&["c"]).contains("was not sent again"));
+    let mut bench = Bench::new(false);
+    bench
+        .says(CALLEE, INVITE, "s1", "", "1 INVITE")
+        .hears(CALLEE, BUSY, "s1", "t", "1 INVITE");
+    assert!(
+        bench
+            .verdict(&[])
+            .contains("failure of INVITE 1 was never acknowledged")
+    );
 }
 
 #[test]

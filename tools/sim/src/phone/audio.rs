@@ -107,7 +107,8 @@ impl Phone {
             // What the server relays comes from where it said that it would.
             Some(leg) if from.ip() == SERVER.ip() && leg.rtp_to.is_some_and(|told| told != from) => {
                 let told = leg.rtp_to;
-                self.strange.push(format!("{key} at {to} from {from}, not from {told:?}"));
+                self.strange
+                    .push(format!("{key} at {to} from {from}, not from {told:?}"));
             }
             Some(leg) => leg.heard += 1,
             None => self.strange.push(format!("{key} at {to} from {from}")),
