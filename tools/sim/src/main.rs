@@ -43,6 +43,9 @@ struct Args {
     /// Worlds at the same time; they do not influence each other.
     #[arg(long, default_value_t = 1)]
     jobs: u16,
+    /// Seconds after which a seed counts as one that never ends.
+    #[arg(long, default_value_t = 300)]
+    patience: u64,
     /// Where the ladder of the first failure goes.
     #[arg(long, default_value = "ladder.txt")]
     ladder: PathBuf,
@@ -116,14 +119,24 @@ fn run(args: &Args) -> io::Result<u64> {
         trace: 0,
     });
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let play = || -> io::Result<()> {
+    // What each job plays, and since when.
+    let playing: Vec<_> = (0..args.jobs.max(1))
+        .map(|_| Mutex::new(None::<(u64, Instant)>))
+        .collect();
+    let play = |job: usize| -> io::Result<()> {
+        let playing = |seed: Option<u64>| {
+            let now = seed.map(|seed| (seed, clock()));
+            *playing[job].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = now;
+        };
         while !stop.load(Ordering::Relaxed) && until.is_none_or(|until| clock() < until) {
             let place = next.fetch_add(1, Ordering::Relaxed);
             if place >= count {
                 break;
             }
             let seed = first.wrapping_add(place);
+            playing(Some(seed));
             let outcome = swarm::run(seed, &Size { calls: args.calls }, None);
+            playing(None);
             let mut totals = totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             totals.add(&outcome);
             let bad = !outcome.violations.is_empty();
@@ -141,10 +154,25 @@ fn run(args: &Args) -> io::Result<u64> {
         Ok(())
     };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..args.jobs).map(|_| scope.spawn(play)).collect();
-        let mine = play();
-        let all = others.into_iter().map(|other| other.join().unwrap_or(Ok(())));
-        all.fold(mine, io::Result::and)
+        let jobs: Vec<_> = (0..playing.len()).map(|job| scope.spawn(move || play(job))).collect();
+        while !jobs.iter().all(|job| job.is_finished()) {
+            std::thread::sleep(Duration::from_millis(20));
+            for job in &playing {
+                let now = *job.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if let Some((seed, _)) = now.filter(|(_, since)| since.elapsed().as_secs() >= args.patience) {
+                    // It cannot be stopped from outside, and shows where it is under a debugger.
+                    writeln!(io::stdout(), "seed {seed} FAILED at commit {}", commit())?;
+                    writeln!(
+                        io::stdout(),
+                        "  at its end: it does not come to one in {} s",
+                        args.patience
+                    )?;
+                    std::process::exit(1);
+                }
+            }
+        }
+        let all = jobs.into_iter().map(|job| job.join().unwrap_or(Ok(())));
+        all.fold(Ok(()), io::Result::and)
     })?;
     let mut totals = totals.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     totals.failed.sort_unstable();

@@ -15,6 +15,7 @@ use ringfort::switch::core::{Core, Scratch};
 use ringfort::switch::keyed::Keyed;
 use ringfort::switch::mesh::{Ask, Mesh};
 use ringfort::switch::registrar::Registrar;
+use ringfort::switch::registrar::record::contacts;
 use ringfort::switch::site::Site;
 use shards::sim::{EndpointCx, EndpointId, Link, World, WorldPlan};
 use shards::supervise::{ListenerKind, ListenerPlan, Seat};
@@ -460,14 +461,15 @@ impl Stage {
         bindings.get(name.as_bytes()).is_some_and(|record| !record.is_empty())
     }
 
-    /// Whether a new life would know that a user is reached at this URI.
+    /// Whether a new life would know that a user is reached at this URI, by the REGISTER with this CSeq
+    /// number or a later one.
     /// # Panics
     /// When another thread panicked while it held the store.
     #[must_use]
-    pub fn is_kept_at(&self, name: &str, uri: &str) -> bool {
+    pub fn is_kept_at(&self, name: &str, uri: &str, cseq: u32) -> bool {
         let bindings = self.memory.bindings.lock().expect("not poisoned");
         let kept = bindings.get(name.as_bytes()).map_or(&[][..], Vec::as_slice);
-        kept.windows(uri.len()).any(|octets| octets == uri.as_bytes())
+        contacts(kept).any(|contact| contact.uri == uri.as_bytes() && contact.cseq >= cseq)
     }
 
     /// What the logs of all shards hold becomes what a new life starts with.

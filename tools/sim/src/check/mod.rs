@@ -64,6 +64,8 @@ pub struct Checker {
     /// When the first ACK of a 2xx came, by Call-ID, From tag and CSeq, and when the first BYE came or went.
     acks: HashMap<u64, Time>,
     first_bye: HashMap<u64, Time>,
+    /// 2xx to INVITEs that the server sent, by Call-ID, To tag and CSeq.
+    passed: HashSet<u64>,
     /// INVITEs that were refused without state, or that a crash made unknown, by Call-ID and CSeq.
     shed: HashSet<u64>,
     /// Calls that a crash may have given a second record.
@@ -109,6 +111,7 @@ impl Checker {
             byes: HashSet::new(),
             acks: HashMap::new(),
             first_bye: HashMap::new(),
+            passed: HashSet::new(),
             shed: HashSet::new(),
             twice: HashSet::new(),
             sound: HashSet::new(),

@@ -3,7 +3,7 @@
 use super::{Checker, dialog_key, key};
 use crate::text::Glance;
 use shards::Time;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -43,6 +43,10 @@ pub(super) struct Dialog {
     at: Time,
     call_id: String,
     callee: IpAddr,
+    /// The INVITE that it comes from, the same for all branches of a fork.
+    origin: u64,
+    /// The server sent a BYE in it.
+    ended_by_us: bool,
     /// 2xx that have to be acknowledged.
     answers: Vec<Answer>,
     pub(super) excused: bool,
@@ -56,6 +60,8 @@ struct Answer {
     number: u32,
     /// It opened the dialog.
     opening: bool,
+    /// Who asked what with which answer, as it is passed on by a proxy.
+    passed: u64,
     acknowledged: bool,
 }
 
@@ -63,6 +69,11 @@ impl Checker {
     pub(super) fn server_asks(&mut self, at: Time, to: SocketAddr, message: &Glance<'_>, octets: &[u8]) {
         let method = message.start.split(' ').next().unwrap_or("");
         self.ended_by(at, message, method);
+        if method == "BYE"
+            && let Some(dialog) = self.dialogs.get_mut(&dialog_key(message))
+        {
+            dialog.ended_by_us = true;
+        }
         let before = self.sent.insert(key((message.branch(), method)), key(octets));
         if before.is_some_and(|before| before != key(octets)) && method != "ACK" {
             self.broken(at, message.call_id, || {
@@ -206,6 +217,8 @@ impl Checker {
             at,
             call_id: message.call_id.to_owned(),
             callee: from.ip(),
+            origin: key((message.call_id, message.from_tag(), message.number())),
+            ended_by_us: false,
             answers: Vec::new(),
             excused,
         });
@@ -219,6 +232,7 @@ impl Checker {
                 by,
                 number,
                 opening,
+                passed: key((message.call_id, message.to_tag(), number)),
                 acknowledged: false,
             });
         }
@@ -243,6 +257,37 @@ impl Checker {
         callers.map(|(call, _)| *call).chain(callees).collect()
     }
 
+    /// Of the dialogs that one INVITE has opened, the B2BUA keeps one and ends the others itself (section
+    /// 13.2.2.4); a proxy passes all of them on (section 16.7 step 5).
+    fn surplus(&self, wrong: &mut Vec<(String, String)>) {
+        let mut kept: HashMap<u64, u32> = HashMap::new();
+        let mut dialogs: Vec<_> = self.dialogs.values().filter(|dialog| !dialog.excused).collect();
+        dialogs.sort_by_key(|dialog| (dialog.at, dialog.origin));
+        for dialog in dialogs {
+            let opening = dialog.answers.iter().find(|answer| answer.opening);
+            let Some(answer) = opening else { continue };
+            if self.role.proxy {
+                if !self.passed.contains(&answer.passed) {
+                    let (callee, at) = (dialog.callee, dialog.at.millis());
+                    let text = format!("the 2xx of {callee} at {at} was never passed on (section 16.7 step 5)");
+                    wrong.push((dialog.call_id.clone(), text));
+                }
+                continue;
+            }
+            if !dialog.ended_by_us {
+                let kept = kept.entry(dialog.origin).or_default();
+                *kept += 1;
+                if *kept > 1 {
+                    let text = format!(
+                        "the surplus dialog with {} was not ended (section 13.2.2.4)",
+                        dialog.callee
+                    );
+                    wrong.push((dialog.call_id.clone(), text));
+                }
+            }
+        }
+    }
+
     /// Sections 13.2.2.4 and 15: every 2xx is acknowledged in the end, every dialog ended. Not where
     /// the phone that has to do it (through a proxy the caller acknowledges) is gone.
     pub(super) fn unended(&mut self, at: Time) {
@@ -256,6 +301,7 @@ impl Checker {
                 wrong.push((invite.call_id.clone(), text));
             }
         }
+        self.surplus(&mut wrong);
         for (known, dialog) in self.dialogs.iter().filter(|(_, dialog)| !dialog.excused) {
             let caller = self.callers.get(&key(dialog.call_id.as_str()));
             if self.gone.contains(&dialog.callee) || caller.is_some_and(|caller| self.gone.contains(caller)) {

@@ -95,6 +95,10 @@ impl Checker {
         if status == 503 && method == "INVITE" {
             self.shed.insert(key((message.call_id, message.number())));
         }
+        if method == "INVITE" && (200..300).contains(&status) {
+            self.passed
+                .insert(key((message.call_id, message.to_tag(), message.number())));
+        }
         let Some(served) = self.served.get_mut(&served_key(message, method)) else {
             if !self.odd.contains(&to.ip()) {
                 self.broken(at, message.call_id, || {

@@ -3,6 +3,7 @@
 use super::Swarm;
 use crate::check::Violation;
 use crate::phone::{Answer, Phone};
+use crate::text::Text;
 use ringfort::switch::mesh::Mesh;
 use shards::ShardId;
 use shards::sim::Link;
@@ -179,7 +180,8 @@ impl Swarm {
         for member in self.members.iter().filter(|_| sure) {
             let phone = self.stage.look(member.id);
             let (name, granted, uri) = (phone.name.clone(), phone.granted(), phone.uri());
-            if granted >= LONG && !self.stage.is_kept_at(&name, &uri) {
+            let cseq = phone.register.last.as_ref().map_or(0, Text::cseq);
+            if granted >= LONG && !self.stage.is_kept_at(&name, &uri, cseq) {
                 self.wrong.push(Violation {
                     at: self.stage.world.now(),
                     call_id: String::new(),
