@@ -13,6 +13,7 @@ fn judged(stage: &mut Stage) -> Rc<RefCell<Checker>> {
     let role = || Role {
         server: SERVER,
         proxy: false,
+        sheds: false,
         grace: Duration::from_millis(2),
     };
     let checker = Rc::new(RefCell::new(Checker::new(role())));
@@ -29,6 +30,7 @@ fn acquit(stage: &mut Stage, checker: Rc<RefCell<Checker>>) {
     let empty = Checker::new(Role {
         server: SERVER,
         proxy: false,
+        sheds: false,
         grace: Duration::ZERO,
     });
     let records = cdr.iter().filter_map(|record| record["call_id"].as_str());
@@ -134,6 +136,24 @@ fn a_phone_that_forgot_the_call_ends_it() {
     stage.look(alice).switch_off();
     stage.run(60_000);
     assert_eq!(stage.calls(), 0);
+    assert!(stage.look(bob).leg().is_over());
+    stage.rest(1);
+}
+
+/// Found by the swarm (seed 4289 at 200 calls): the ACK to the 503 of a re-INVITE, which had found no room
+/// for a transaction, was taken for the one of the 200 before. An ACK is of its CSeq (section 13.3.1.4).
+#[test]
+fn the_ack_of_another_invite_acknowledges_nothing() {
+    let (mut stage, alice, bob) = pair(3, Link::default(), Answer::After(Duration::from_secs(1)));
+    stage.look(alice).habits.acks = false;
+    let number = stage.name("bob");
+    stage.act(alice, |phone, cx| phone.call(cx, &number));
+    stage.run(1500);
+    stage.act(alice, |phone, cx| phone.acknowledge_another(cx, 0));
+    stage.run(10_000);
+    assert_eq!(stage.calls(), 1);
+    stage.run(40_000);
+    assert_eq!(stage.calls(), 0, "nobody acknowledged the 200");
     assert!(stage.look(bob).leg().is_over());
     stage.rest(1);
 }

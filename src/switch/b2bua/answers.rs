@@ -191,13 +191,13 @@ impl B2bua {
             turn.respond_octets(server, Method::Invite, 200, &octets);
             let kept = Buf::copy_of(&octets);
             turn.core.scratch.give(octets);
-            kept
+            (request.cseq().number, kept)
         });
         turn.core.scratch.give(request);
         turn.core.scratch.give(session);
         call.invite = None;
-        if let Some(octets) = sent {
-            call.unacknowledged = Some(Unacknowledged::new(turn, Side::A, server, octets));
+        if let Some(sent) = sent {
+            call.unacknowledged = Some(Unacknowledged::new(turn, Side::A, server, sent));
         }
         self.schedule(at);
     }
@@ -237,11 +237,12 @@ impl B2bua {
 }
 
 impl Unacknowledged {
-    pub(super) fn new(turn: &Turn<'_, '_>, side: Side, server: ServerId, octets: Buf) -> Self {
+    pub(super) fn new(turn: &Turn<'_, '_>, side: Side, server: ServerId, (number, octets): (u32, Buf)) -> Self {
         let timers = turn.core.site.plan.sip.timers;
         Self {
             side,
             server,
+            number,
             octets,
             interval: timers.t1,
             next: turn.cx.now + timers.t1,

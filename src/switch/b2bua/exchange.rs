@@ -238,13 +238,13 @@ impl B2bua {
             let kept = Buf::copy_of(&octets);
             turn.core.scratch.give(octets);
             turn.core.scratch.give(value);
-            kept
+            (request.cseq().number, kept)
         });
         turn.core.scratch.give(request);
         if exchange.method == Method::Invite
-            && let Some(octets) = kept
+            && let Some(kept) = kept
         {
-            call.unacknowledged = Some(Unacknowledged::new(turn, exchange.from, exchange.server, octets));
+            call.unacknowledged = Some(Unacknowledged::new(turn, exchange.from, exchange.server, kept));
         }
         self.schedule(at);
     }

@@ -117,6 +117,9 @@ struct Branch {
 struct Unacknowledged {
     side: Side,
     server: ServerId,
+    /// The CSeq number of the INVITE, which its ACK bears: the ACK of a later INVITE that was refused
+    /// without a transaction is another one.
+    number: u32,
     octets: Buf,
     interval: std::time::Duration,
     next: Time,

@@ -63,7 +63,12 @@ impl B2bua {
                 if let Some(octets) = self.refreshed(turn, at, Side::A, server, request, path, &out)
                     && let Some(call) = self.calls.get_mut(at)
                 {
-                    call.unacknowledged = Some(Unacknowledged::new(turn, Side::A, server, octets));
+                    call.unacknowledged = Some(Unacknowledged::new(
+                        turn,
+                        Side::A,
+                        server,
+                        (request.cseq().number, octets),
+                    ));
                     self.schedule(at);
                 }
             }

@@ -31,7 +31,11 @@ impl B2bua {
             return;
         };
         let Some(call) = self.calls.get_mut(at) else { return };
-        let acknowledged = call.unacknowledged.as_ref().is_some_and(|pending| pending.side == side);
+        let number = request.cseq().number;
+        let acknowledged = call
+            .unacknowledged
+            .as_ref()
+            .is_some_and(|pending| (pending.side, pending.number) == (side, number));
         if !acknowledged {
             return;
         }

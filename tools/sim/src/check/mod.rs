@@ -39,6 +39,9 @@ pub struct Role {
     pub server: SocketAddr,
     /// Calls go through the proxy, otherwise the B2BUA.
     pub proxy: bool,
+    /// Its queues between shards are so short that it may lose what it was sent, as a network does: it
+    /// cannot be blamed for not having heard.
+    pub sheds: bool,
     /// How long a message may take from the shard that hears it to the one that owns the call.
     pub grace: Duration,
 }

@@ -176,7 +176,9 @@ impl Checker {
                 Some("another From or To than its INVITE")
             }
             Some(invite) if invite.heard.is_none() => Some("before anything was heard"),
-            Some(invite) if invite.last.is_some_and(|last| last + grace < at) => Some("after the final response"),
+            Some(invite) if !self.role.sheds && invite.last.is_some_and(|last| last + grace < at) => {
+                Some("after the final response")
+            }
             Some(_) => None,
         };
         if let Some(wrong) = wrong {
@@ -292,6 +294,9 @@ impl Checker {
     /// the phone that has to do it (through a proxy the caller acknowledges) is gone.
     pub(super) fn unended(&mut self, at: Time) {
         let mut wrong = Vec::new();
+        if self.role.sheds {
+            return;
+        }
         for invite in self.invites.values().filter(|invite| !invite.excused) {
             if invite.failure.is_some() && !invite.acknowledged {
                 let text = format!(

@@ -14,6 +14,7 @@ impl Bench {
             Checker::new(Role {
                 server: SERVER.parse().expect("an address"),
                 proxy,
+                sheds: false,
                 grace: Duration::from_millis(1),
             }),
             0,

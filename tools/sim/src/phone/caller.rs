@@ -112,6 +112,12 @@ impl Phone {
         }
     }
 
+    /// An ACK of an INVITE that this phone never sent in the dialog, or that was refused.
+    pub fn acknowledge_another(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
+        let cseq = self.next_cseq(place);
+        self.within(cx, place, "ACK", cseq, "", "");
+    }
+
     /// BYE of an unanswered call (section 15).
     pub fn hang_up_early(&mut self, cx: &mut EndpointCx<'_>, place: usize) {
         let leg = &mut self.legs[place];

@@ -32,6 +32,9 @@ impl Default for Size {
 /// Events in a second; the busiest phones in the worst network make some thousands.
 const BUSY: u64 = 100_000;
 
+/// Messages that may wait for a shard, so that none is ever shed here.
+const PLENTY: usize = 1000;
+
 /// What came of a seed.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -118,6 +121,7 @@ impl Swarm {
         let checker = Rc::new(RefCell::new(Checker::new(Role {
             server: SERVER,
             proxy: draw.proxy,
+            sheds: draw.mesh < PLENTY,
             grace: draw.mesh_delay * 3 + Duration::from_millis(1),
         })));
         let (sees, keeps) = (checker.clone(), recording.clone());
@@ -144,6 +148,7 @@ impl Swarm {
     /// Gateways, then phones for all users, some for the second time; the phones register.
     fn furnish(&mut self) {
         let draw = self.draw.clone();
+        self.deed_log(&format!("{draw:?}"));
         for place in 0..draw.gateways {
             let habits = Habits {
                 moved: String::new(),
@@ -233,6 +238,12 @@ impl Swarm {
         // A changed Record-Route or Contact leads a BYE past the proxy, too.
         let corrupts = self.draw.links.iter().any(|link| link.corrupt > 0);
         let gone = self.draw.proxy && (self.gone || corrupts);
+        if corrupts {
+            // A changed port in a description leads audio into another call, whoever relays it.
+            for member in &self.members {
+                self.stage.look(member.id).strange.clear();
+            }
+        }
         let mut wrong = self.stage.left(gone);
         let full = gone && self.draw.tiny.0.is_some();
         if wrong.is_empty() && !full && !self.another_call() {
@@ -256,6 +267,7 @@ impl Swarm {
         let empty = Checker::new(Role {
             server: SERVER,
             proxy: false,
+            sheds: false,
             grace: Duration::ZERO,
         });
         outcome.violations = self.checker.replace(empty).finish(now, records);
