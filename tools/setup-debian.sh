@@ -10,7 +10,7 @@ set -eu
 
 # program:package. A crate's build script (glommio) calls git.
 tests="cc:gcc git:git python3:python3 sipp:sip-tester baresip:baresip-core \
-chromium:chromium chromedriver:chromium-driver"
+chromium:chromium chromedriver:chromium-driver ip:iproute2"
 build="cc:gcc git:git"
 perf="kamailio:kamailio rtpengine:rtpengine-daemon tshark:tshark"
 
