@@ -38,6 +38,9 @@ pub(super) struct Connection {
     pub(super) active: Cell<Instant>,
     /// Since when a message is incomplete.
     pub(super) partial: Cell<Option<Instant>>,
+    /// When a peer that has not sent a whole message yet was accepted: until it has sent one it is a
+    /// stranger, and a stranger holds its descriptor for the time of one message only.
+    pub(super) stranger: Cell<Option<Instant>>,
     stream: RefCell<Option<TcpStream>>,
     queue: RefCell<VecDeque<Outgoing>>,
     queued: Cell<usize>,
@@ -55,6 +58,7 @@ impl Connection {
             peer,
             active: Cell::new(Instant::now()),
             partial: Cell::new(None),
+            stranger: Cell::new(None),
             stream: RefCell::new(None),
             queue: RefCell::new(VecDeque::new()),
             queued: Cell::new(0),

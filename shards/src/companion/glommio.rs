@@ -174,6 +174,7 @@ impl Streams {
             };
             self.post.stats.connections_accepted.add(1);
             connection.open(stream);
+            connection.stranger.set(Some(Instant::now()));
             self.clone().attend(connection);
         }
         drop(socket);
@@ -241,6 +242,7 @@ impl Streams {
                         break;
                     }
                     Frame::Message { len } if len > 0 && len <= rest.len() => {
+                        connection.stranger.set(None);
                         self.message(connection, &rest[..len]).await;
                         taken += len;
                     }
@@ -420,11 +422,9 @@ impl Streams {
             let now = Instant::now();
             for connection in connections.values().filter(|connection| connection.is_open()) {
                 let is_past = |since: Instant, limit| now.saturating_duration_since(since) > limit;
-                if connection
-                    .partial
-                    .get()
-                    .is_some_and(|since| is_past(since, self.post.limits.message))
-                {
+                let is_late =
+                    |since: Option<Instant>| since.is_some_and(|since| is_past(since, self.post.limits.message));
+                if is_late(connection.partial.get()) || is_late(connection.stranger.get()) {
                     self.post.stats.connections_slow.add(1);
                     connection.abort();
                 } else if is_past(connection.active.get(), self.post.limits.idle) {

@@ -85,6 +85,23 @@ fn slow_and_idle_connections_are_closed() {
 }
 
 #[test]
+fn connections_that_never_sent_a_message_are_closed() {
+    let bench = start(1, true, None, |plan| plan.streams.message = Duration::from_millis(300));
+    let (mut silent, mut alive, mut known) = (connect(&bench), connect(&bench), connect(&bench));
+    known.write_all(b"whole\n").expect("written");
+    assert_eq!(read_some(&mut known, 6), b"whole\n");
+    // A keep-alive is no message: it buys no time.
+    alive.write_all(b"\r\n\r\n").expect("written");
+    assert_eq!(read_some(&mut alive, 2), b"\r\n");
+    assert_eq!(silent.read(&mut [0; 9]).expect("the end"), 0);
+    assert_eq!(alive.read(&mut [0; 9]).expect("the end"), 0);
+    std::thread::sleep(Duration::from_millis(700));
+    known.write_all(b"again\n").expect("written");
+    assert_eq!(read_some(&mut known, 6), b"again\n", "one that spoke may be quiet");
+    assert_eq!(bench.handle.stats(0).connections_slow.get(), 2);
+}
+
+#[test]
 fn connections_are_opened_and_used_again() {
     let bench = start(1, true, None, |_| ());
     let far = TcpListener::bind("127.0.0.1:0").expect("free port");
