@@ -39,6 +39,8 @@ pub(super) struct Record {
 /// Half of what is promised, so that a slow disk still keeps the promise.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Longer than any record.
+const LONGEST_LINE: u64 = 1 << 16;
 /// Octets of one write.
 const GROUP_OCTETS: usize = 1 << 20;
 /// Octets that wait in memory while the disk refuses; then the queue fills up behind them.
@@ -203,13 +205,18 @@ impl Open {
             .open(&path)?;
         let mut good = file.metadata()?.len();
         if good > 0 {
-            // A crash may have cut the last line: end it, so that it spoils no other.
-            let mut last = [b'\n'];
-            file.seek(SeekFrom::Start(good - 1))?;
-            file.read_exact(&mut last)?;
-            if last != *b"\n" {
-                file.write_all(b"\n")?;
-                good += 1;
+            // A crash may have cut the last line. Half a record tells nobody anything, and would spoil
+            // the file for whoever reads lines.
+            let mut tail = Vec::new();
+            let start = good.saturating_sub(LONGEST_LINE);
+            file.seek(SeekFrom::Start(start))?;
+            Read::by_ref(&mut file).take(LONGEST_LINE).read_to_end(&mut tail)?;
+            let whole = tail.iter().rposition(|&octet| octet == b'\n').map_or(0, |end| end + 1);
+            let cut = tail.len() - whole;
+            if cut > 0 {
+                tracing::warn!(path = %path.display(), octets = cut, "the last call record was cut by a crash and is removed");
+                good = start + whole as u64;
+                file.set_len(good)?;
             }
         } else {
             File::open(folder)?.sync_all()?;
@@ -293,14 +300,21 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_a_crash_cut_spoils_no_other() {
+    fn a_line_that_a_crash_cut_is_removed() {
         let data = tempfile::tempdir().unwrap();
         fs::create_dir(data.path().join("cdr")).unwrap();
         fs::write(data.path().join(FILE), "whole\ncu").unwrap();
+        let none = tempfile::tempdir().unwrap();
+        fs::create_dir(none.path().join("cdr")).unwrap();
+        fs::write(none.path().join(FILE), "cut").unwrap();
+        let mut only = writer(none.path());
+        add(&mut only, "first");
+        only.finish(Instant::now());
+        assert_eq!(fs::read_to_string(none.path().join(FILE)).unwrap(), "first\n");
         let mut cdr = writer(data.path());
         add(&mut cdr, "next");
         cdr.finish(Instant::now());
-        assert_eq!(fs::read_to_string(data.path().join(FILE)).unwrap(), "whole\ncu\nnext\n");
+        assert_eq!(fs::read_to_string(data.path().join(FILE)).unwrap(), "whole\nnext\n");
     }
 
     #[test]
