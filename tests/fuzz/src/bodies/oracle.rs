@@ -29,7 +29,7 @@ type Difference = (&'static str, fn(&[u8], &Message<'_>) -> bool);
 
 /// Where both readers are known to differ, and why ours is right; a message of such a kind is
 /// not compared.
-const KNOWN: [Difference; 12] = [
+const KNOWN: [Difference; 13] = [
     // Section 7.3.1: a fold is one space. The oracles end the header there or read two lines.
     ("folded lines", |octets, _| {
         octets.windows(2).any(|pair| matches!(pair, [b'\n', b' ' | b'\t']))
@@ -91,6 +91,10 @@ const KNOWN: [Difference; 12] = [
             let line = message.header(name).unwrap_or_default();
             line.split(|octet| *octet == b';').skip(1).any(twice)
         })
+    }),
+    // Section 7.1: a method's case counts; rsipstack takes `InvITE` for `INVITE`.
+    ("methods in small letters", |_, message| {
+        message.cseq().method.iter().any(u8::is_ascii_lowercase)
     }),
     // Section 18.3: without Content-Length a datagram's body goes to its end; rsipstack takes none.
     ("bodies without Content-Length", |_, message| {
