@@ -79,6 +79,9 @@ def over_streams(checks, corpus, server_port, probe):
         cuts = [0, 1, len(octets) // 3, octets.find(b"\r\n\r\n") + 2, len(octets) - 1]
         waits = verdict["file"] in ("clerr.dat", "baddn.dat")  # for octets that never come
         statuses = {stream(octets, cut, server_port) for cut in cuts}
+        if verdict["file"] == "dblreq.dat" and statuses <= {401, 407}:
+            # A stream's two requests have two homes: either may be answered first.
+            statuses = {401}
         alive = ask(probe, server_port, 1000 + index)
         good = statuses == {0} if waits else len(statuses) == 1 and (fits(verdict, max(statuses)) or 400 in statuses)
         checks.check(alive and good, f"{verdict['file']} over TCP, cut at {cuts}: {sorted(statuses)}"

@@ -83,13 +83,20 @@ const KNOWN: [Difference; 13] = [
             .lines()
             .any(|line| line.value.iter().any(|octet| *octet < b' ' || *octet == 0x7f))
     }),
-    // Section 25.1: a parameter's value is a token or quoted, and holds no `=`. We pass such a branch on as it
-    // came, so that its maker knows it again; rsip cuts it there.
-    ("values with an equals sign", |_, message| {
+    // Section 25.1: a parameter's value is a token or quoted. We pass a branch that is none on as it came, so
+    // that its maker knows it again; rsip cuts it at the first other octet.
+    ("values that are no tokens", |_, message| {
         [Name::From, Name::To, Name::Via].into_iter().any(|name| {
-            let twice = |part: &[u8]| part.iter().filter(|octet| **octet == b'=').count() > 1;
             let line = message.header(name).unwrap_or_default();
-            line.split(|octet| *octet == b';').skip(1).any(twice)
+            let params = line.rsplit(|octet| *octet == b'>').next().unwrap_or_default();
+            let value = |part: &[u8]| {
+                let at = part.iter().position(|octet| *octet == b'=')?;
+                part.get(at + 1..).map(|value| !value.iter().all(is_token))
+            };
+            params
+                .split(|octet| *octet == b';')
+                .skip(1)
+                .any(|part| value(part) == Some(true))
         })
     }),
     // Section 7.1: a method's case counts; rsipstack takes `InvITE` for `INVITE`.
@@ -101,6 +108,10 @@ const KNOWN: [Difference; 13] = [
         message.header(Name::ContentLength).is_none() && !message.body().is_empty()
     }),
 ];
+
+fn is_token(octet: &u8) -> bool {
+    octet.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(octet)
+}
 
 fn bare_line_end(octets: &[u8]) -> bool {
     let head = octets
