@@ -83,20 +83,17 @@ const KNOWN: [Difference; 13] = [
             .lines()
             .any(|line| line.value.iter().any(|octet| *octet < b' ' || *octet == 0x7f))
     }),
-    // Section 25.1: a parameter's value is a token or quoted. We pass a branch that is none on as it came, so
-    // that its maker knows it again; rsip cuts it at the first other octet.
-    ("values that are no tokens", |_, message| {
+    // Section 25.1: a parameter's name and value are tokens, or the value is quoted. We pass a branch that is none
+    // on as it came, so that its maker knows it again, and read on behind others; rsip cuts it, or stops there.
+    ("parameters that are no tokens", |_, message| {
         [Name::From, Name::To, Name::Via].into_iter().any(|name| {
             let line = message.header(name).unwrap_or_default();
             let params = line.rsplit(|octet| *octet == b'>').next().unwrap_or_default();
-            let value = |part: &[u8]| {
-                let at = part.iter().position(|octet| *octet == b'=')?;
-                part.get(at + 1..).map(|value| !value.iter().all(is_token))
+            let strange = |part: &[u8]| {
+                part.splitn(2, |octet| *octet == b'=')
+                    .any(|text| !text.iter().all(is_token))
             };
-            params
-                .split(|octet| *octet == b';')
-                .skip(1)
-                .any(|part| value(part) == Some(true))
+            params.split(|octet| *octet == b';').skip(1).any(strange)
         })
     }),
     // Section 7.1: a method's case counts; rsipstack takes `InvITE` for `INVITE`.
