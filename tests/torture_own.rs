@@ -356,3 +356,12 @@ fn streams() {
     let folded = INVITE.replacen("Content-Length: 4", "Content-Length :\r\n\t4", 1);
     assert_eq!(framed(folded.as_bytes()), Frame::Message { len: folded.len() });
 }
+
+/// RFC 3261 section 7.5: before a start line stands CR LF. What the framing closes a stream for is no message.
+#[test]
+fn a_lone_line_feed_before_the_start_line_of_a_stream() {
+    let text = ["\n", INVITE].concat();
+    assert!(verdict(text.as_bytes(), Carrier::Stream).is_err());
+    assert!(matches!(frame(text.as_bytes()), Frame::Bad { .. }));
+    assert!(verdict(["\r\n", INVITE].concat().as_bytes(), Carrier::Stream).is_ok());
+}
