@@ -179,10 +179,8 @@ mod tests {
     use crate::protocol::Transport;
     use crate::switch::keyed::Keyed;
 
-    /// RFC 3261 section 19.1.2 and RFC 4475 section 3.1.1.3: what was dialled in escapes leaves in
-    /// escapes; no `%0D%0A` becomes a line of the request to the trunk.
-    #[test]
-    fn what_was_dialled_stays_in_the_user_part() {
+    /// The demonstration with one trunk at 127.0.0.9.
+    fn with_a_trunk(change: impl FnOnce(&mut crate::config::Plan)) -> Site {
         let mut plan = crate::config::demonstration("nowhere".into(), Vec::new());
         plan.trunks = vec![Trunk {
             name: "exchange".into(),
@@ -193,8 +191,16 @@ mod tests {
             }],
             trusted: Vec::new(),
         }];
+        change(&mut plan);
         let bound: Vec<_> = plan.sip.listeners.iter().map(|listener| listener.address).collect();
-        let site = Site::new(plan, &bound, Keyed::new([7; 32]));
+        Site::new(plan, &bound, Keyed::new([7; 32]))
+    }
+
+    /// RFC 3261 section 19.1.2 and RFC 4475 section 3.1.1.3: what was dialled in escapes leaves in
+    /// escapes; no `%0D%0A` becomes a line of the request to the trunk.
+    #[test]
+    fn what_was_dialled_stays_in_the_user_part() {
+        let site = with_a_trunk(|_| {});
         for (dialled_as, sent_as) in [
             ("sip:2002@h", "sip:2002@127.0.0.9:5060"),
             ("sip:*21%23@h", "sip:*21%23@127.0.0.9:5060"),
@@ -215,6 +221,7 @@ mod tests {
             assert_eq!(again, user, "{dialled_as}");
         }
     }
+
     /// RFC 5031: the URN reaches what the first emergency number reaches; without any number, the
     /// trunk itself.
     #[test]
@@ -223,20 +230,10 @@ mod tests {
             (&["911", "112"][..], "sip:911@127.0.0.9:5060"),
             (&[], "sip:127.0.0.9:5060"),
         ] {
-            let mut plan = crate::config::demonstration("nowhere".into(), Vec::new());
-            plan.trunks = vec![Trunk {
-                name: "exchange".into(),
-                targets: vec![Hop {
-                    transport: Transport::Udp,
-                    host: Host::Ip([127, 0, 0, 9].into()),
-                    port: None,
-                }],
-                trusted: Vec::new(),
-            }];
-            plan.emergency.numbers = numbers.iter().map(ToString::to_string).collect();
-            plan.emergency.trunks = vec![0];
-            let bound: Vec<_> = plan.sip.listeners.iter().map(|listener| listener.address).collect();
-            let site = Site::new(plan, &bound, Keyed::new([7; 32]));
+            let site = with_a_trunk(|plan| {
+                plan.emergency.numbers = numbers.iter().map(ToString::to_string).collect();
+                plan.emergency.trunks = vec![0];
+            });
             let raw = b"urn:service:sos.police";
             let (uri, mut user, mut scratch) = (Uri::parse(raw).unwrap(), Vec::new(), Vec::new());
             dialled(&uri, &mut user);

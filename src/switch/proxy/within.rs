@@ -127,25 +127,24 @@ impl Proxy {
         if let Some(next) = within.routes.next {
             return next_hop::resolve(site, next, from.listener);
         }
-        if let Some((call, side)) = within.call
-            && let Some(record) = self.records.get(call)
+        let far = within.call.and_then(|(call, side)| {
+            let record = self.records.get(call)?;
+            Some(match side {
+                Side::A => (record.callee, record.callee_flow),
+                Side::B => (record.caller, record.caller_flow),
+            })
+        });
+        // A Request-URI that is our own says nothing about the way.
+        if let Some((far, flow)) = far
+            && (flow || site.is_ours(within.uri))
         {
-            // A Request-URI that is our own says nothing about the way.
-            let lost = || site.is_ours(within.uri);
-            match side {
-                Side::A if record.callee_flow || lost() => return Ok(record.callee),
-                Side::B if record.caller_flow || lost() => return Ok(record.caller),
-                _ => {}
-            }
+            return Ok(far);
+        }
+        match (next_hop::resolve_uri(site, within.uri, from.listener), far) {
             // An end on this host gave its loopback address, which a caller from elsewhere may not
             // name: the call's messages show the way.
-            let found = next_hop::resolve_uri(site, within.uri, from.listener);
-            return match (found, side) {
-                (Err(NoPath::Forbidden), Side::A) => Ok(record.callee),
-                (Err(NoPath::Forbidden), Side::B) => Ok(record.caller),
-                (found, _) => found,
-            };
+            (Err(NoPath::Forbidden), Some((far, _))) => Ok(far),
+            (found, _) => found,
         }
-        next_hop::resolve_uri(site, within.uri, from.listener)
     }
 }
