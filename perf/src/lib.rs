@@ -8,10 +8,14 @@
 //! * [`setup`]: how the calls come to be (given addresses, rtpengine's ng protocol, SIP).
 
 pub mod bencode;
+pub mod calendar;
+pub mod engine;
 pub mod floor;
+pub mod inject;
 pub mod load;
 pub mod mark;
 pub mod procfs;
 pub mod report;
+pub mod scenario;
 pub mod setup;
 pub mod siptext;
