@@ -31,7 +31,8 @@ pub trait Backend: Send + Sync + 'static {
     /// What does not change.
     fn about(&self) -> &About;
 
-    /// Every shard in the order of their numbers, also those that do not answer.
+    /// Every shard in the order of their numbers, also those that do not answer. Counters include
+    /// those of instances before a restart.
     fn snapshot(&self) -> Vec<ShardSnapshot>;
 
     /// True once shutdown has begun or [`Backend::drain`] was called: new calls are refused.

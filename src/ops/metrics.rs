@@ -1,5 +1,6 @@
 //! The text of `/metrics`, made anew at each scrape from the shards' figures.
 
+use super::capacity::Capacity;
 use super::latency::Latency;
 use super::model::{About, CallState};
 use super::process::Process;
@@ -46,6 +47,8 @@ pub struct Scrape {
     pub records_waiting: u64,
     /// The process.
     pub process: Process,
+    /// How much more can be taken.
+    pub capacity: Capacity,
 }
 
 impl Scrape {
@@ -156,6 +159,7 @@ impl Collector for Scrape {
         self.calls(&mut families)?;
         self.media(&mut families)?;
         self.shards(&mut families)?;
+        self.capacity(&mut families)?;
         self.process(&mut families)
     }
 }
@@ -443,6 +447,28 @@ impl Scrape {
             "ringfort_log_lines_dropped",
             "Log lines dropped because the log could not keep up.",
             |v| v.figures.log_lines_dropped,
+        )
+    }
+
+    fn capacity(&self, to: &mut Families<'_>) -> fmt::Result {
+        let capacity = &self.capacity;
+        to.gauge(
+            "ringfort_capacity_more",
+            "Calls and bindings that can be taken beside those of now, an estimate.",
+            &|s| {
+                s.gauge(&[("work", "calls")], capacity.calls.more as f64)?;
+                s.gauge(&[("work", "registrations")], capacity.registrations.more as f64)
+            },
+        )?;
+        to.gauge(
+            "ringfort_capacity_used_ratio",
+            "What is used of each resource, 1 is its limit.",
+            &|s| {
+                let ratios = capacity.used_ratios();
+                ratios
+                    .into_iter()
+                    .try_for_each(|(resource, ratio)| s.gauge(&[("resource", resource)], ratio))
+            },
         )
     }
 

@@ -18,6 +18,7 @@ fn about() -> About {
         limit_calls: 20_000,
         limit_registrations: 200_000,
         limit_transactions: 100_000,
+        limit_connections: 20_000,
     }
 }
 
@@ -49,6 +50,7 @@ fn shard(number: u16) -> ShardView {
 fn scrape(shards: Vec<ShardView>) -> Scrape {
     let view = Arc::new(View { at: 0, shards });
     Scrape {
+        capacity: crate::ops::capacity::Estimator::default().capacity(&view, &about()),
         view,
         about: about(),
         draining: false,
@@ -118,6 +120,8 @@ const PROMISED: &[(&str, &str)] = &[
     ("ringfort_shed_total", "counter"),
     ("ringfort_mesh_depth", "gauge"),
     ("ringfort_shard_busy_ratio", "gauge"),
+    ("ringfort_capacity_more", "gauge"),
+    ("ringfort_capacity_used_ratio", "gauge"),
     ("ringfort_shard_restarts_total", "counter"),
 ];
 

@@ -140,8 +140,12 @@ pub struct RingFigures {
     pub mesh_full: u64,
     /// Messages waiting in this shard's mesh queues.
     pub mesh_depth: u64,
+    /// Stream connections open now.
+    pub connections: u64,
     /// Nanoseconds of work since the loop's start.
     pub busy_nanos: u64,
+    /// Nanoseconds without work since then.
+    pub idle_nanos: u64,
     /// Share of the last second or so spent on work, 0 to 1.
     pub busy_ratio: f64,
 }
@@ -241,4 +245,6 @@ pub struct About {
     pub limit_registrations: u64,
     /// Transactions, all shards.
     pub limit_transactions: u64,
+    /// Stream connections, all shards.
+    pub limit_connections: u64,
 }

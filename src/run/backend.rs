@@ -65,6 +65,7 @@ impl ShardBackend {
             limit_calls: u64::from(plan.limits.calls),
             limit_registrations: u64::from(plan.limits.registrations),
             limit_transactions: u64::from(plan.limits.transactions),
+            limit_connections: u64::from(plan.limits.connections),
         };
         let handle = running.cluster.handle();
         let shards = usize::from(handle.shards());
@@ -198,7 +199,9 @@ impl ShardBackend {
             send_errors: stats.send_errors.get(),
             mesh_full: stats.mesh_full.get(),
             mesh_depth: self.handle.mesh_depth(shard) as u64,
+            connections: stats.connections.get(),
             busy_nanos: busy,
+            idle_nanos: idle,
             busy_ratio: ratio,
         };
         (ring, stats.restarts.get())

@@ -54,6 +54,7 @@ impl Fake {
                 limit_calls: 20_000,
                 limit_registrations: 200_000,
                 limit_transactions: 200_000,
+                limit_connections: 20_000,
             },
             begun: Instant::now(),
             shards: Mutex::new(vec![ShardFigures::default(), ShardFigures::default()]),

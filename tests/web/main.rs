@@ -304,6 +304,17 @@ fn rows_limits_and_wrong_questions() {
         room["calls"]["more"].as_u64().unwrap() > 0 && room["calls"]["bound_by"].is_string(),
         "{room}"
     );
+    let document = site.get("/api/openapi.json", &[SECRET]).json();
+    let promised = document["components"]["schemas"]["Capacity"]["properties"]
+        .as_object()
+        .unwrap();
+    let names = |of: &serde_json::Map<String, serde_json::Value>| of.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(room.as_object().unwrap()), names(promised));
+    let shard = &document["components"]["schemas"]["Capacity"]["properties"]["shards"]["items"]["properties"];
+    assert_eq!(
+        names(room["shards"][0].as_object().unwrap()),
+        names(shard.as_object().unwrap())
+    );
 }
 
 #[test]

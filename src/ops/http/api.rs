@@ -3,9 +3,9 @@
 use super::error::Failure;
 use super::{App, ask, body_text, openapi, query};
 use crate::ops::backend::Refused;
+use crate::ops::live;
 use crate::ops::metrics::{MEDIA_TYPE, Scrape};
 use crate::ops::process::Process;
-use crate::ops::{capacity, live};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -65,8 +65,10 @@ impl From<Refused> for Failure {
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     let text = ask(&app, |app| {
+        let view = app.views.get();
         let scrape = Scrape {
-            view: app.views.get(),
+            capacity: app.estimator().capacity(&view, app.backend.about()),
+            view,
             about: app.backend.about().clone(),
             draining: app.backend.draining(),
             records_waiting: app.backend.records_waiting(),
@@ -130,7 +132,11 @@ pub(super) async fn registrations(State(app): State<Arc<App>>, uri: Uri) -> Answ
 }
 
 pub(super) async fn capacity(State(app): State<Arc<App>>) -> Answer {
-    let capacity = ask(&app, |app| capacity::capacity(&app.views.get(), app.backend.about())).await?;
+    let capacity = ask(&app, |app| {
+        let view = app.views.get();
+        app.estimator().capacity(&view, app.backend.about())
+    });
+    let capacity = capacity.await?;
     Ok(Json(json!(capacity)))
 }
 

@@ -62,8 +62,8 @@ impl Events {
     }
 }
 
-/// Runs until the runtime ends. Figures are taken even while nobody looks, for the charts; calls
-/// and bindings only when somebody does.
+/// Runs until the runtime ends. Figures are taken even while nobody looks, for the charts and the
+/// estimate of capacity; calls and bindings only when somebody does.
 pub(super) async fn produce(app: Arc<App>) {
     let mut clock = tokio::time::interval(Duration::from_secs(1));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -73,7 +73,9 @@ pub(super) async fn produce(app: Arc<App>) {
         odd = !odd;
         let looked_at = app.events.sender.receiver_count() > 0;
         let made = ask(&app, move |app| {
-            let figures = app.events.live().0.tick(app.views.get(), app.backend.draining());
+            let view = app.views.get();
+            app.estimator().tick(&view);
+            let figures = app.events.live().0.tick(view, app.backend.draining());
             let mut messages = vec![Message::new("figures", &figures)];
             if looked_at {
                 messages.push(Message::new("calls", &app.backend.calls(ROWS)));

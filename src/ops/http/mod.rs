@@ -10,6 +10,7 @@ mod pages;
 mod session;
 
 use super::backend::Backend;
+use super::capacity::Estimator;
 use super::view::Views;
 use axum::Router;
 use axum::body::Body;
@@ -63,6 +64,7 @@ impl Options {
 struct App {
     backend: Arc<dyn Backend>,
     views: Views,
+    estimator: Mutex<Estimator>,
     events: events::Events,
     sessions: Mutex<Sessions>,
     /// Name of the session's cookie. Browsers do not tell ports apart, so it names ours.
@@ -74,6 +76,10 @@ struct App {
 impl App {
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn estimator(&self) -> MutexGuard<'_, Estimator> {
+        self.estimator.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,6 +108,7 @@ pub fn serve(listener: TcpListener, backend: Arc<dyn Backend>, options: Options)
     let address = listener.local_addr()?;
     let app = Arc::new(App {
         views: Views::new(backend.clone()),
+        estimator: Mutex::default(),
         backend,
         events: events::Events::new(),
         sessions: Mutex::new(Sessions::new(options.token.trim())),

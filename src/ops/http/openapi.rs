@@ -25,6 +25,8 @@ pub(super) struct Route {
     query: &'static [(&'static str, &'static str, &'static str)],
     status: &'static str,
     kind: Kind,
+    /// Name of the answer's schema, where it has one.
+    schema: Option<&'static str>,
     /// May be asked without a sign-in.
     pub(super) open: bool,
     /// Takes a body.
@@ -40,6 +42,7 @@ const fn get(path: &'static str, summary: &'static str, handler: fn() -> MethodR
         query: &[],
         status: "200",
         kind: Kind::Json,
+        schema: None,
         open: false,
         body: None,
         handler,
@@ -132,11 +135,14 @@ pub(super) const ROUTES: &[Route] = &[
             routing::get(api::registrations)
         })
     },
-    get(
-        "/api/capacity",
-        "How much more can be taken, and what gives out first",
-        || routing::get(api::capacity),
-    ),
+    Route {
+        schema: Some("Capacity"),
+        ..get(
+            "/api/capacity",
+            "How much more can be taken, and what gives out first",
+            || routing::get(api::capacity),
+        )
+    },
     Route {
         status: "202",
         ..post(
@@ -184,13 +190,45 @@ pub(super) fn document(version: &str) -> Value {
                 "token": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": "ringfort_session_PORT"},
             },
-            "schemas": {"Error": {
-                "type": "object",
-                "required": ["error", "detail"],
-                "properties": {"error": {"type": "string"}, "detail": {"type": "string"}},
-            }},
+            "schemas": {
+                "Error": {
+                    "type": "object",
+                    "required": ["error", "detail"],
+                    "properties": {"error": {"type": "string"}, "detail": {"type": "string"}},
+                },
+                "Capacity": capacity(),
+            },
         },
     })
+}
+
+/// The answer of `/api/capacity`.
+fn capacity() -> Value {
+    let object = |properties: Value| json!({"type": "object", "properties": properties});
+    let known = json!({"type": "number"});
+    let perhaps = json!({"type": ["number", "null"], "description": "null when it cannot be told yet"});
+    let text = json!({"type": "string"});
+    let resource = object(json!({"resource": text, "used": known, "limit": known, "more": perhaps}));
+    let room = object(json!({
+        "now": known, "more": known, "bound_by": text,
+        "resources": {"type": "array", "items": resource},
+    }));
+    let shard = object(json!({
+        "shard": known, "counted": {"type": "boolean"}, "busy": known, "limit": known, "contended": perhaps,
+        "model": {"type": ["string", "null"], "enum": ["fitted", "proportional", null]},
+        "call_micros_per_second": perhaps, "packet_micros": perhaps, "message_micros": perhaps,
+    }));
+    object(json!({
+        "calls": room,
+        "calls_per_second": object(json!({
+            "now": known, "more": perhaps, "messages_per_call": perhaps, "seconds_per_call": perhaps,
+        })),
+        "registrations": room,
+        "registers_per_second": object(json!({"now": known, "more": perhaps})),
+        "octets_per_call": known,
+        "octets_per_binding": known,
+        "shards": {"type": "array", "items": shard},
+    }))
 }
 
 fn operation(route: &Route) -> Value {
@@ -203,7 +241,11 @@ fn operation(route: &Route) -> Value {
         parameters.push(json!({"name": "id", "in": "path", "required": true, "schema": {"type": "string"}}));
     }
     let content = match route.kind {
-        Kind::Json => json!({"application/json": {"schema": {"type": "object"}}}),
+        Kind::Json => {
+            let named = |name| json!({"$ref": format!("#/components/schemas/{name}")});
+            let schema = route.schema.map_or_else(|| json!({"type": "object"}), named);
+            json!({"application/json": {"schema": schema}})
+        }
         Kind::Media(media) => json!({media: {"schema": {"type": "string"}}}),
         Kind::Empty => json!({}),
     };
