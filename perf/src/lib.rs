@@ -7,8 +7,10 @@
 //! * [`procfs`]: CPU time and memory of a server's process tree.
 //! * [`setup`]: how the calls come to be (given addresses, rtpengine's ng protocol, SIP).
 
+pub mod audio;
 pub mod bencode;
 pub mod calendar;
+pub mod cli;
 pub mod engine;
 pub mod floor;
 pub mod inject;
@@ -16,6 +18,8 @@ pub mod load;
 pub mod mark;
 pub mod procfs;
 pub mod report;
+pub mod rig;
+pub mod run;
 pub mod scenario;
 pub mod setup;
 pub mod siptext;

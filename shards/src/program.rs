@@ -225,6 +225,19 @@ pub trait Program: Sized + 'static {
     /// A datagram on a media slot: the hot path. `now` is the batch's time.
     fn media(&mut self, now: Time, slot: Slot, from: SocketAddr, packet: &mut [u8]) -> Verdict;
 
+    /// The same with the time of arrival in nanoseconds of the wall clock, where the kernel noted it: what the
+    /// back-end calls. Programs that do not ask when it came leave it as it is.
+    fn media_at(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        from: SocketAddr,
+        _arrived: Option<u64>,
+        packet: &mut [u8],
+    ) -> Verdict {
+        self.media(now, slot, from, packet)
+    }
+
     /// A media datagram that [`Program::media`] called odd.
     fn media_odd(&mut self, cx: &mut Cx<'_, Self::Mesh>, slot: Slot, from: SocketAddr, packet: &mut [u8]);
 

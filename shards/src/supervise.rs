@@ -8,7 +8,7 @@ pub use cluster::{Cluster, Handle};
 pub use launch::launch;
 
 use crate::media::MediaSlice;
-use crate::program::{Frame, ShardId};
+use crate::program::{Frame, ListenerId, ShardId};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -92,8 +92,17 @@ pub struct Plan {
     pub cores: Option<Vec<usize>>,
     /// Signalling listeners, each opened by every shard.
     pub listeners: Vec<ListenerPlan>,
+    /// Listeners of which each shard has a port of its own, counted up from the plan's (any free ports for
+    /// port 0): answers to what a shard sends come back to it, as load generators want it.
+    pub own_ports: Vec<ListenerId>,
     /// Media ports, one slice a shard; empty for none.
     pub media: Vec<MediaSlice>,
+    /// The kernel notes the arrival of each media packet for [`crate::Program::media_at`]; otherwise of one
+    /// socket in sixteen.
+    pub media_times: bool,
+    /// Deadlines are kept to the microsecond under load too: packets are gathered until the next deadline,
+    /// and it does not wait for them.
+    pub punctual: bool,
     /// Cuts streams into messages.
     pub framer: fn(&[u8]) -> Frame,
     /// Mesh messages that may wait for one shard.
@@ -122,7 +131,10 @@ impl Default for Plan {
             shards: 1,
             cores: None,
             listeners: Vec::new(),
+            own_ports: Vec::new(),
             media: Vec::new(),
+            media_times: false,
+            punctual: false,
             framer: no_framer,
             mesh_capacity: 4096,
             stream_capacity: 1024,

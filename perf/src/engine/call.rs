@@ -33,7 +33,10 @@ pub struct CallId {
 }
 
 impl CallId {
-    /// As one number.
+    /// Generations start again after so many, so that four bits of [`bits`](Self::bits) stay free.
+    pub(super) const GENERATIONS: u32 = 0x0fff_ffff;
+
+    /// As one number of 60 bits.
     #[must_use]
     pub fn bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
@@ -44,7 +47,7 @@ impl CallId {
     pub fn from_bits(bits: u64) -> Self {
         Self {
             index: bits as u32,
-            generation: (bits >> 32) as u32,
+            generation: (bits >> 32) as u32 & Self::GENERATIONS,
         }
     }
 }
@@ -204,7 +207,7 @@ impl Calls {
             .get_mut(id.index as usize)
             .filter(|slot| slot.generation == id.generation)?;
         let call = slot.call.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
+        slot.generation = slot.generation.wrapping_add(1) & CallId::GENERATIONS;
         if let Ok(entry) = self.by_id.find_entry(call.hash, |&at| at == id.index) {
             entry.remove();
         }

@@ -5,7 +5,7 @@ use super::call::{CallId, Invite, Peer, Phase};
 use super::message::{self, Incoming};
 use super::step::Done;
 use super::{AudioOrder, Engine, Failure, Host, Note, Timer, Transport};
-use shards::{Time, TimerId, Wall};
+use shards::{ConnId, Time, TimerId, Wall};
 use std::time::Duration;
 
 /// How long the answer to a BYE or CANCEL is waited for.
@@ -39,6 +39,26 @@ impl Engine {
         if self.calls.get_mut(id).is_some_and(|call| call.phase == Phase::Running) {
             self.stats.counters.stopped += 1;
             self.hang_up(id, now, host);
+        }
+    }
+
+    /// A message could not be sent on a stream: there is no connection.
+    pub fn not_connected(&mut self, id: CallId, now: Time, wall: Wall, host: &mut dyn Host) {
+        self.wall = wall;
+        self.fail(id, Failure::TcpConnect, "no TCP connection to the target", now, host);
+    }
+
+    /// A connection went away, and with it the calls on it.
+    pub fn disconnected(&mut self, conn: ConnId, now: Time, wall: Wall, host: &mut dyn Host) {
+        self.wall = wall;
+        for id in self.calls.ids() {
+            if let Some(call) = self.calls.get_mut(id)
+                && matches!(call.peer, Peer::Stream(known, _) if known == conn)
+            {
+                // What is still to be said goes over a new connection.
+                call.peer = Peer::Stream(ConnId::NONE, call.peer.address());
+                self.fail(id, Failure::TcpClosed, "the TCP connection was closed", now, host);
+            }
         }
     }
 

@@ -74,7 +74,7 @@ pub fn launch<P: Program>(
             inboxes: inboxes.clone(),
             stats: stats.clone(),
             commands: commands.clone(),
-            listeners: listeners.clone(),
+            listeners: listeners[0].clone(),
             describe: Vec::new(),
             stop: stop.clone(),
         },
@@ -88,7 +88,7 @@ pub fn launch<P: Program>(
             shard,
             core: cores.get(index).copied(),
             slice: plan.media.get(index).cloned(),
-            listeners: listeners.clone(),
+            listeners: listeners[index].clone(),
             sockets: std::mem::take(&mut sockets.datagram[index]),
             inboxes: inboxes.clone(),
             commands: commands.clone(),
@@ -190,9 +190,10 @@ struct Sockets {
     stream: Vec<Vec<(ListenerId, std::net::TcpListener)>>,
 }
 
-fn bind_all(plan: &Plan) -> Result<(Vec<ListenerPlan>, Sockets), LaunchError> {
+/// The listeners of each shard with their actual addresses, and their sockets.
+fn bind_all(plan: &Plan) -> Result<(Vec<Vec<ListenerPlan>>, Sockets), LaunchError> {
     let shards = usize::from(plan.shards);
-    let mut listeners = Vec::new();
+    let mut listeners = vec![Vec::new(); shards];
     let mut sockets = Sockets {
         datagram: vec![vec![None; plan.listeners.len()]; shards],
         stream: (0..shards).map(|_| Vec::new()).collect(),
@@ -200,10 +201,22 @@ fn bind_all(plan: &Plan) -> Result<(Vec<ListenerPlan>, Sockets), LaunchError> {
     for (index, listener) in plan.listeners.iter().enumerate() {
         let refuse = |error: std::io::Error| cannot_listen(listener.transport, listener.address, &error);
         let stream = listener.transport == ListenerKind::Stream;
-        let claim = claim(listener.address, stream).map_err(refuse)?;
-        let address = sys::local_address(&claim).map_err(refuse)?;
-        drop(claim);
-        for shard in 0..shards {
+        let own = plan.own_ports.contains(&ListenerId(index as u8));
+        let take = |address| {
+            let claim = claim(address, stream)?;
+            sys::local_address(&claim)
+        };
+        let mut address = take(listener.address).map_err(refuse)?;
+        for (shard, taken) in listeners.iter_mut().enumerate() {
+            if own && shard > 0 {
+                let port = if listener.address.port() == 0 {
+                    0
+                } else {
+                    address.port().wrapping_add(1)
+                };
+                let wanted = SocketAddr::new(address.ip(), port);
+                address = take(wanted).map_err(|error| cannot_listen(listener.transport, wanted, &error))?;
+            }
             if stream {
                 let socket = sys::stream_listener(address).map_err(refuse)?;
                 sockets.stream[shard].push((ListenerId(index as u8), socket.into()));
@@ -211,8 +224,8 @@ fn bind_all(plan: &Plan) -> Result<(Vec<ListenerPlan>, Sockets), LaunchError> {
                 let socket = sys::datagram_listener(address).map_err(refuse)?;
                 sockets.datagram[shard][index] = Some(Arc::new(socket));
             }
+            taken.push(ListenerPlan { address, ..*listener });
         }
-        listeners.push(ListenerPlan { address, ..*listener });
     }
     Ok((listeners, sockets))
 }

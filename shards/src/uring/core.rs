@@ -4,7 +4,7 @@
 
 use super::BATCH;
 use super::log::Log;
-use super::receive::{CONTROL, MEDIA_GROUP, NAME, SIGNAL_GROUP, is_sampled};
+use super::receive::{CONTROL, MEDIA_GROUP, NAME, SIGNAL_GROUP, Stamps};
 use super::ring::{Kind, Ring};
 use crate::media::{MediaSlice, Slot};
 use crate::outbox::{Outbox, Target};
@@ -34,6 +34,7 @@ pub(super) struct Core {
     /// The only peer of each open media socket that has one.
     peers: Vec<Option<SocketAddr>>,
     opened: u64,
+    stamps: Stamps,
     bell: RawFd,
 }
 
@@ -67,6 +68,7 @@ impl Core {
             open: Vec::new(),
             peers: Vec::new(),
             opened: 0,
+            stamps: Stamps::new(plan.media_times),
             bell,
         };
         let wanted = core.slice.as_ref().map_or(0, MediaSlice::slots);
@@ -176,7 +178,7 @@ impl Core {
     pub(super) fn arm(&mut self, kind: Kind, index: u32) {
         let (socket, group, header) = match kind {
             Kind::ListenerReceive => (index, SIGNAL_GROUP, &self.plain),
-            _ if is_sampled(index) => (self.socket_of(Slot(index)), MEDIA_GROUP, &self.stamped),
+            _ if self.stamps.on(index) => (self.socket_of(Slot(index)), MEDIA_GROUP, &self.stamped),
             _ => (self.socket_of(Slot(index)), MEDIA_GROUP, &self.plain),
         };
         let entry = opcode::RecvMsgMulti::new(Fixed(socket), &raw const **header, group)
@@ -201,7 +203,7 @@ impl Core {
         let (Some(address), Some(_)) = (address, self.open.get(slot.0 as usize)) else {
             return Err(OpenError::Exhausted);
         };
-        let fd = sys::media_socket(address, is_sampled(slot.0)).map_err(|error| match error.raw_os_error() {
+        let fd = sys::media_socket(address, self.stamps.on(slot.0)).map_err(|error| match error.raw_os_error() {
             Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => OpenError::Exhausted,
             _ => OpenError::InUse,
         })?;

@@ -39,6 +39,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Most that media may wait: RTP leaves every 20 ms, so this is lost in the noise. The median of
 /// the added delay is half of it and has to stay under 0.6 ms.
 const MEDIA_GATHER: Duration = Duration::from_micros(800);
+/// Most that is gathered towards a deadline that is kept.
+const PUNCTUAL_GATHER: Duration = Duration::from_millis(1);
 /// Most that signalling may wait, where there is no media: nothing against the 500 ms of T1.
 const SIGNAL_GATHER: Duration = Duration::from_millis(4);
 /// Signalling messages a second up to which the full time is waited. What leaves in one burst has to
@@ -55,9 +57,15 @@ pub(crate) struct Pace {
     last: Time,
     most: u32,
     may_gather: bool,
+    punctual: bool,
 }
 
 impl Pace {
+    /// Whether deadlines are kept under load too.
+    pub(crate) fn punctual(self, punctual: bool) -> Self {
+        Self { punctual, ..self }
+    }
+
     /// `most` packets end any wait (so that receive buffers do not run out); `may_gather` says
     /// whether the kernel can gather.
     pub(crate) fn new(now: Time, most: u32, may_gather: bool) -> Self {
@@ -67,6 +75,7 @@ impl Pace {
             last: now,
             most: most.max(1),
             may_gather,
+            punctual: false,
         }
     }
 
@@ -108,11 +117,15 @@ impl Pace {
         let share = ((self.rate - CALM) / (BUSY - CALM)).min(1.0);
         // Timers may be late by as much: under load one falls due in almost every millisecond, and
         // each would be a wake-up of its own.
-        let gather = longest.mul_f64(share);
+        let mut gather = longest.mul_f64(share);
+        if let (true, Some(timeout)) = (self.punctual, timeout) {
+            // What comes before the deadline is handled with it.
+            gather = timeout.min(longest.max(PUNCTUAL_GATHER));
+        }
         if gather >= Duration::from_micros(20) {
             wait.gather = gather;
             wait.want = self.most;
-            wait.timeout = timeout.map(|timeout| timeout.max(gather));
+            wait.timeout = timeout.map(|timeout| if self.punctual { timeout } else { timeout.max(gather) });
         }
         wait
     }

@@ -26,9 +26,19 @@ const SIGNAL_SIZE: usize = 65_507 + PREFIX;
 /// One of so many media sockets is sampled for latency.
 const SAMPLE: u32 = 16;
 
-/// Whether the kernel notes arrival times on a media slot. Even slots only, so RTP.
-pub(super) fn is_sampled(slot: u32) -> bool {
-    slot.is_multiple_of(SAMPLE)
+/// On which media slots the kernel notes arrival times: one in so many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stamps(u32);
+
+impl Stamps {
+    pub(super) fn new(all: bool) -> Self {
+        Self(if all { 1 } else { SAMPLE })
+    }
+
+    /// Samples are of even slots only, so RTP.
+    pub(super) fn on(self, slot: u32) -> bool {
+        slot.is_multiple_of(self.0)
+    }
 }
 
 /// One received datagram.
@@ -52,6 +62,7 @@ pub(super) struct Receiver {
     returned: usize,
     /// When the sampled packets of this batch arrived.
     sampled: Vec<u64>,
+    stamps: Stamps,
     stats: Arc<LoopStats>,
 }
 
@@ -74,6 +85,7 @@ impl Receiver {
             current: None,
             returned: 0,
             sampled: Vec::with_capacity(super::BATCH),
+            stamps: Stamps::new(plan.media_times),
             stats,
         })
     }
@@ -88,7 +100,7 @@ impl Receiver {
             self.signal.as_mut()?
         };
         self.current = Some((group.group(), id));
-        let control = if media && is_sampled(slot) { CONTROL } else { 0 };
+        let control = if media && self.stamps.on(slot) { CONTROL } else { 0 };
         let used = usize::try_from(completion.result()).unwrap_or(0);
         let (prefix, octets) = group.octets(id, used).split_at_mut_checked(PREFIX + control)?;
         let word = |at: usize| {

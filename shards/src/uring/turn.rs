@@ -169,7 +169,7 @@ impl<M: Send + 'static> PacketThread<M> {
             receiver,
             links,
             outbox,
-            pace: Pace::new(Time::ZERO, most.min(BATCH as u32), may_gather),
+            pace: Pace::new(Time::ZERO, most.min(BATCH as u32), may_gather).punctual(plan.punctual),
             epoch,
             now: Time::ZERO,
             wall: Wall(0),
@@ -337,7 +337,7 @@ impl<M: Send + 'static> PacketThread<M> {
         };
         self.core.stats.media_in.add(1);
         self.core.stats.media_octets_in.add(received.octets.len() as u64);
-        match program.media(self.now, slot, received.from, received.octets) {
+        match program.media_at(self.now, slot, received.from, received.arrived, received.octets) {
             Verdict::Relay { slot: leaves, to } => {
                 let arrived = received.arrived;
                 // SAFETY: the receiver keeps the buffer until everything was handed over.

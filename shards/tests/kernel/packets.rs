@@ -206,3 +206,41 @@ fn idle_sleeps() {
     let after: u64 = (0..2).map(|shard| bench.handle.stats(shard).wakeups.get()).sum();
     assert!(after - before <= 2, "{} wake-ups in a second", after - before);
 }
+
+#[test]
+fn shards_may_have_ports_of_their_own() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (program_seen, listeners) = (
+        seen.clone(),
+        vec![shards::ListenerPlan {
+            transport: shards::ListenerKind::Datagram,
+            address: any_port(),
+        }],
+    );
+    let plan = shards::Plan {
+        shards: 3,
+        listeners,
+        own_ports: vec![shards::ListenerId(0)],
+        ..shards::Plan::default()
+    };
+    let cluster = shards::launch(plan, move |seat| {
+        program_seen
+            .lock()
+            .expect("sound")
+            .push(seat.listeners[0].address.port());
+        Small {
+            seat: seat.clone(),
+            relays: std::collections::HashMap::new(),
+            timers: Vec::new(),
+            logged: Vec::new(),
+            log: None,
+        }
+    })
+    .expect("starts");
+    let mut ports = seen.lock().expect("sound").clone();
+    assert!(ports.contains(&cluster.handle().listeners()[0].address.port()));
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports.len(), 3, "{ports:?}");
+    cluster.stop();
+}
