@@ -222,6 +222,19 @@ pub trait Program: Sized + 'static {
     /// A datagram on a signalling listener.
     fn datagram(&mut self, cx: &mut Cx<'_, Self::Mesh>, listener: ListenerId, from: SocketAddr, bytes: &[u8]);
 
+    /// The same with the time of arrival, as exact as the plan asked for: what the back-end calls. Programs
+    /// that measure nothing leave it as it is.
+    fn datagram_at(
+        &mut self,
+        cx: &mut Cx<'_, Self::Mesh>,
+        listener: ListenerId,
+        from: SocketAddr,
+        _arrived: Time,
+        bytes: &[u8],
+    ) {
+        self.datagram(cx, listener, from, bytes);
+    }
+
     /// A datagram on a media slot: the hot path. `now` is the batch's time.
     fn media(&mut self, now: Time, slot: Slot, from: SocketAddr, packet: &mut [u8]) -> Verdict;
 

@@ -97,12 +97,12 @@ pub struct Plan {
     pub own_ports: Vec<ListenerId>,
     /// Media ports, one slice a shard; empty for none.
     pub media: Vec<MediaSlice>,
-    /// The kernel notes the arrival of each media packet for [`crate::Program::media_at`]; otherwise of one
-    /// socket in sixteen.
-    pub media_times: bool,
-    /// Deadlines are kept to the microsecond under load too: packets are gathered until the next deadline,
-    /// and it does not wait for them.
-    pub punctual: bool,
+    /// The kernel notes the arrival of every datagram, for [`crate::Program::media_at`] and
+    /// [`crate::Program::datagram_at`]; otherwise of one media socket in sixteen.
+    pub arrival_times: bool,
+    /// Deadlines are kept under load too: packets are gathered until the next deadline, at most for so
+    /// long, and it does not wait for them.
+    pub punctual: Option<Duration>,
     /// Cuts streams into messages.
     pub framer: fn(&[u8]) -> Frame,
     /// Mesh messages that may wait for one shard.
@@ -133,8 +133,8 @@ impl Default for Plan {
             listeners: Vec::new(),
             own_ports: Vec::new(),
             media: Vec::new(),
-            media_times: false,
-            punctual: false,
+            arrival_times: false,
+            punctual: None,
             framer: no_framer,
             mesh_capacity: 4096,
             stream_capacity: 1024,

@@ -141,8 +141,11 @@ pub(crate) fn claim_address(address: SocketAddr, stream: bool) -> io::Result<Own
 }
 
 /// A signalling datagram socket in a SO_REUSEPORT group.
-pub(crate) fn datagram_listener(address: SocketAddr) -> io::Result<OwnedFd> {
+pub(crate) fn datagram_listener(address: SocketAddr, timestamps: bool) -> io::Result<OwnedFd> {
     let fd = socket(address, libc::SOCK_DGRAM)?;
+    if timestamps {
+        set_option(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+    }
     set_option(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
     set_buffers(&fd, 8 << 20, 4 << 20);
     bind(&fd, address)?;
@@ -367,13 +370,13 @@ mod tests {
 
     #[test]
     fn a_group_is_seen_by_a_claim() {
-        let first = datagram_listener("127.0.0.1:0".parse().expect("an address")).expect("free port");
+        let first = datagram_listener("127.0.0.1:0".parse().expect("an address"), false).expect("free port");
         let address = local_address(&first).expect("address");
         assert_eq!(
             claim_address(address, false).map(drop).map_err(|e| e.kind()),
             Err(io::ErrorKind::AddrInUse)
         );
-        datagram_listener(address).expect("a second one of the group");
+        datagram_listener(address, false).expect("a second one of the group");
         let first = stream_listener("[::1]:0".parse().expect("an address")).expect("free port");
         let address = local_address(&first).expect("address");
         assert_eq!(

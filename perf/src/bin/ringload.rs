@@ -6,6 +6,9 @@ use ringfort_perf::scenario::builtin;
 use std::io::{self, Write};
 use std::process::{Command, ExitCode, Stdio};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let wants = |names: &[&str]| arguments.iter().any(|argument| names.contains(&argument.as_str()));

@@ -4,6 +4,11 @@
 use shards::Time;
 use std::time::Duration;
 
+/// Calls a second of a shard from which they are started in groups.
+const GROUPED_FROM: f64 = 250.0;
+/// How far apart the groups are: also how late a call may start without this counting as the target's fault.
+pub(super) const GRAIN: Duration = Duration::from_millis(2);
+
 /// The schedule of one shard: every `shards`-th call of the whole run.
 #[derive(Clone, Debug)]
 pub struct Arrivals {
@@ -43,6 +48,18 @@ impl Arrivals {
         // Call k of the run is due k/rate after the start; ours are shard, shard + shards, ...
         let number = self.started as f64 * f64::from(self.shards) + f64::from(self.shard);
         Some(self.since + Duration::from_secs_f64((number / self.rate).min(1e9)))
+    }
+
+    /// When to look for the next call. Above a few hundred a second calls are started in small groups:
+    /// waking up for each one would cost more than the call.
+    #[must_use]
+    pub fn next_grain(&self) -> Option<Time> {
+        let next = self.next()?;
+        if self.rate / f64::from(self.shards) < GROUPED_FROM {
+            return Some(next);
+        }
+        let grain = GRAIN.as_nanos() as u64;
+        Some(Time::from_nanos(next.nanos().div_ceil(grain).saturating_mul(grain)))
     }
 
     /// Takes the next call if it is due.

@@ -2,9 +2,9 @@
 
 use super::call::{Call, CallId, Invite, Peer, Phase};
 use super::message::{self, Incoming};
-use super::{AudioOrder, Engine, Failure, Host, Note, auth};
+use super::{AudioOrder, Clock, Engine, Failure, Host, Note, auth, record};
 use crate::scenario::{Expect, Kind, Optional, Receive, Role, Scenario, Start};
-use shards::{Buf, Time, TimerId, Wall};
+use shards::{Buf, Time, TimerId};
 
 /// For each step that waits for a response, the methods of all requests sent before it.
 pub(super) fn answers(scenario: &Scenario) -> Vec<Vec<Box<str>>> {
@@ -38,9 +38,11 @@ enum Match {
 }
 
 impl Engine {
-    /// A message for this engine. Whether it was understood as SIP.
-    pub fn receive(&mut self, now: Time, wall: Wall, peer: Peer, octets: &[u8], host: &mut dyn Host) -> bool {
-        self.wall = wall;
+    /// A message for this engine, which our kernel had at `arrived`: times are measured to there. Whether it
+    /// was understood as SIP.
+    pub fn receive(&mut self, clock: Clock, peer: Peer, octets: &[u8], host: &mut dyn Host) -> bool {
+        let now = clock.now;
+        (self.wall, self.arrived) = (clock.wall, clock.arrived);
         let Some(incoming) = Incoming::read(octets) else {
             self.stats.counters.damaged += 1;
             return false;
@@ -175,7 +177,7 @@ impl Engine {
                 .map(|call| std::mem::replace(&mut call.again, TimerId::NONE));
             self.wheel.cancel(again.unwrap_or(TimerId::NONE));
         }
-        self.times(id, incoming, now);
+        self.times(id, incoming);
         let keeps_last = self.scenario.keeps_last || !step.actions.is_empty();
         let Some(call) = self.calls.get_mut(id) else { return };
         call.received = print;
@@ -186,7 +188,7 @@ impl Engine {
         if let Some(watch) = step.start_rtd {
             call.watches[usize::from(watch)] = now;
         }
-        self.read_watch(id, at, now);
+        self.read_watch(id, at, self.arrived);
         if !step.actions.is_empty() {
             match self.act(id, at, &step.actions, now, host) {
                 super::step::Done::Next => {}
@@ -219,7 +221,8 @@ impl Engine {
     }
 
     /// The times that every test wants, whatever its stopwatches are.
-    fn times(&mut self, id: CallId, incoming: &Incoming<'_>, now: Time) {
+    fn times(&mut self, id: CallId, incoming: &Incoming<'_>) {
+        let now = self.arrived;
         let Some(call) = self.calls.get_mut(id) else { return };
         let micros = |since: Time| u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
         if incoming.is_request() {
@@ -240,23 +243,23 @@ impl Engine {
                     call.invite = Invite::Provisional;
                 }
                 if incoming.status > 100 && !std::mem::replace(&mut call.rung, true) {
-                    self.stats.times.ringing.saturating_record(micros(call.due));
+                    record(&mut self.stats.times.ringing, micros(call.due));
                 }
             }
             (b"INVITE", 200..300) => {
                 call.invite = Invite::Answered;
                 if !std::mem::replace(&mut call.set_up, true) {
-                    self.stats.times.setup.saturating_record(micros(call.due));
+                    record(&mut self.stats.times.setup, micros(call.due));
                 }
             }
             (b"INVITE", _) => call.invite = Invite::Over,
             (b"BYE", 200..) => {
                 if let Some(at) = call.bye_at.take() {
-                    self.stats.times.disconnect.saturating_record(micros(at));
+                    record(&mut self.stats.times.disconnect, micros(at));
                 }
             }
             (b"REGISTER", 200..300) if call.register_at.take().is_some() => {
-                self.stats.times.register.saturating_record(micros(call.due));
+                record(&mut self.stats.times.register, micros(call.due));
             }
             _ => {}
         }
@@ -300,7 +303,7 @@ impl Engine {
         } else if incoming.is_request() && incoming.method == b"PING" {
             return self.reply(id, incoming, host);
         } else if !incoming.is_request() {
-            self.times(id, incoming, now);
+            self.times(id, incoming);
             self.acknowledge_failure(id, incoming, host);
         }
         self.fail(id, Failure::Unexpected, "", now, host);

@@ -21,7 +21,7 @@ mod value;
 pub use arrivals::{Arrivals, share};
 pub use call::{CallId, Peer};
 pub use settings::{Settings, Trace, Transport};
-pub use stats::{Counters, FAILURES, Failure, Moments, Stats, StepCount, Times, micros};
+pub use stats::{Counters, FAILURES, Failure, Moments, Stats, StepCount, Times, micros, record};
 pub use value::Value;
 
 use crate::scenario::{Kind, Role, Scenario, Template};
@@ -95,6 +95,17 @@ pub trait Host {
     fn wish(&mut self, wish: Wish);
 }
 
+/// The times of one received message.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Now.
+    pub now: Time,
+    /// Now, by the wall.
+    pub wall: Wall,
+    /// When it reached our kernel.
+    pub arrived: Time,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     /// A pause or a receive's time is over.
@@ -129,6 +140,8 @@ pub struct Engine {
     scratch: Vec<u8>,
     began: Time,
     wall: Wall,
+    /// When the message that is being handled reached our kernel.
+    arrived: Time,
     /// Calls that stand in [`Phase::Running`](call::Phase).
     running: u64,
     stopping: bool,
@@ -182,6 +195,7 @@ impl Engine {
             scratch: Vec::with_capacity(4096),
             began: now,
             wall: Wall(0),
+            arrived: now,
             running: 0,
             stopping: false,
             scenario,
@@ -224,7 +238,7 @@ impl Engine {
         let arrival = if self.stopping || self.keep.is_some() {
             None
         } else {
-            self.arrivals.next()
+            self.arrivals.next_grain()
         };
         match (self.wheel.next(), arrival) {
             (Some(one), Some(other)) => Some(one.min(other)),

@@ -1,9 +1,10 @@
 //! Calls begin: by schedule, by a request, or to keep their number.
 
+use super::arrivals::GRAIN;
 use super::call::{Call, CallId, Invite, Peer, Phase};
 use super::message::fingerprint;
 use super::render;
-use super::{Engine, Host, Value};
+use super::{Engine, Host, Value, record};
 use crate::inject::Order;
 use rand_chacha::rand_core::Rng as _;
 use shards::{Buf, ConnId, Time, TimerId, Wall};
@@ -41,11 +42,14 @@ impl Engine {
         let mut id = Buf::with_capacity(64);
         self.write_call_id(number, &mut id);
         self.stats.counters.outgoing += 1;
-        self.stats
-            .times
-            .lateness
-            .saturating_record(u64::try_from(now.since(due).as_micros()).unwrap_or(u64::MAX));
-        let call = self.new_call(number, id, peer, false, due, now);
+        record(
+            &mut self.stats.times.lateness,
+            u64::try_from(now.since(due).as_micros()).unwrap_or(u64::MAX),
+        );
+        // Within the grain of starts we are late by choice: times count from the start. Beyond it something
+        // held us up, and the caller would have waited.
+        let since = if now.since(due) <= GRAIN { now } else { due };
+        let call = self.new_call(number, id, peer, false, since, now);
         self.run(call, now, host);
     }
 

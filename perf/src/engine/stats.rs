@@ -245,15 +245,21 @@ pub struct Times {
     pub lateness: Histogram<u64>,
 }
 
+/// Records a time; what is longer than an hour counts as one.
+pub fn record(histogram: &mut Histogram<u64>, micros: u64) {
+    // A histogram that grows refuses nothing below its unit's end.
+    let _ = histogram.record(micros.min(LONGEST_MICROS));
+}
+
 /// An hour in microseconds: what is longer counts as that.
 const LONGEST_MICROS: u64 = 3_600_000_000;
 
-/// A histogram of microseconds up to an hour, exact to a thousandth.
+/// A histogram of microseconds, exact to a thousandth; it grows with the longest one.
 #[must_use]
 pub fn micros() -> Histogram<u64> {
-    match Histogram::new_with_max(LONGEST_MICROS, 3) {
+    match Histogram::new(3) {
         Ok(histogram) => histogram,
-        Err(error) => unreachable!("three digits up to an hour are allowed: {error}"),
+        Err(error) => unreachable!("three digits are allowed: {error}"),
     }
 }
 
@@ -348,7 +354,7 @@ impl Stats {
 
     pub(super) fn rtd(&mut self, index: usize, micros: u64) {
         self.counters.rtd[index].add(micros);
-        self.times.rtd[index].saturating_record(micros);
+        record(&mut self.times.rtd[index], micros);
         let place = self
             .response_bounds
             .iter()
@@ -359,7 +365,7 @@ impl Stats {
 
     pub(super) fn length(&mut self, micros: u64) {
         self.counters.length.add(micros);
-        self.times.length.saturating_record(micros);
+        record(&mut self.times.length, micros);
         let place = self
             .length_bounds
             .iter()

@@ -61,6 +61,14 @@ fn engine(xml: &str, local: SocketAddr, remote: SocketAddr, rate: f64, calls: u6
     Engine::new(Arc::new(scenario), Arc::new(settings), load, 0, 1, Time::ZERO)
 }
 
+fn at(now: Time) -> Clock {
+    Clock {
+        now,
+        wall: Wall(0),
+        arrived: now,
+    }
+}
+
 fn built_in(name: &str) -> &'static str {
     builtin::find(name).expect("a built-in scenario")
 }
@@ -81,14 +89,14 @@ fn meet(one: &mut Engine, other: &mut Engine, lose: usize, repeat: usize) -> (Wi
                 wire += 1;
                 // Not every so-many-th: that could hit the same message each time.
                 let drawn = (wire as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-                if lose > 0 && drawn as usize % lose == 0 {
+                if lose > 0 && (drawn as usize).is_multiple_of(lose) {
                     continue;
                 }
                 for _ in 0..1 + usize::from(repeat > 0 && wire % repeat == 0) {
                     if from_one {
-                        other.receive(now, Wall(0), Peer::Datagram(peer), &octets, &mut wires.1);
+                        other.receive(at(now), Peer::Datagram(peer), &octets, &mut wires.1);
                     } else {
-                        one.receive(now, Wall(0), Peer::Datagram(peer), &octets, &mut wires.0);
+                        one.receive(at(now), Peer::Datagram(peer), &octets, &mut wires.0);
                     }
                 }
             }
@@ -258,9 +266,9 @@ fn the_end_hangs_up() {
             // Before any answer: CANCEL has to wait for one.
             uac.stop(true, now, Wall(0), &mut wire);
             assert_eq!(wire.all.len(), 1);
-            uac.receive(now, Wall(0), Peer::Datagram(B), ring.as_bytes(), &mut wire);
+            uac.receive(at(now), Peer::Datagram(B), ring.as_bytes(), &mut wire);
         } else {
-            uac.receive(now, Wall(0), Peer::Datagram(B), ring.as_bytes(), &mut wire);
+            uac.receive(at(now), Peer::Datagram(B), ring.as_bytes(), &mut wire);
             uac.stop(true, now, Wall(0), &mut wire);
         }
         let cancel = wire.all.last().expect("sent").clone();
@@ -271,15 +279,13 @@ fn the_end_hangs_up() {
         );
         assert!(cancel.contains(&field("Via")), "the INVITE's branch: {cancel}");
         uac.receive(
-            now,
-            Wall(0),
+            at(now),
             Peer::Datagram(B),
             answer("200 OK", "CANCEL").as_bytes(),
             &mut wire,
         );
         uac.receive(
-            now,
-            Wall(0),
+            at(now),
             Peer::Datagram(B),
             answer("487 Terminated", "INVITE").as_bytes(),
             &mut wire,
@@ -365,9 +371,9 @@ mod hostile {
                     for _ in 0..1000 {
                         let queue = if side == 0 { &mut to_uas.out } else { &mut to_uac.out };
                         let Some(mut octets) = queue.pop_front() else { break };
-                        let (at, what, how) = changes.next().expect("endless");
+                        let (place_of, what, how) = changes.next().expect("endless");
                         let length = octets.len();
-                        let place = usize::from(at) % length;
+                        let place = usize::from(place_of) % length;
                         match how % 8 {
                             0 => octets[place] = what,
                             1 => octets.truncate(place),
@@ -375,9 +381,9 @@ mod hostile {
                             _ => {}
                         }
                         if side == 0 {
-                            uas.receive(now, Wall(0), Peer::Datagram(A), &octets, &mut to_uac);
+                            uas.receive(at(now), Peer::Datagram(A), &octets, &mut to_uac);
                         } else {
-                            uac.receive(now, Wall(0), Peer::Datagram(B), &octets, &mut to_uas);
+                            uac.receive(at(now), Peer::Datagram(B), &octets, &mut to_uas);
                         }
                     }
                 }

@@ -10,7 +10,7 @@ pub use figures::AudioFigures;
 use super::Order;
 use crate::audio::judge::{Judge, Kind};
 use crate::audio::schedule::Schedule;
-use crate::engine::{AudioOrder, CallId};
+use crate::engine::{AudioOrder, CallId, record};
 use crate::run::is_loopback;
 use player::Player;
 use shards::{Host, MediaSlice, Outbox, Slot, Target, Time, Verdict, Wheel};
@@ -322,7 +322,7 @@ fn send(stream: &mut Stream, run: u32, wall: u64, now_us: u64, out: &mut Outbox,
         more = player.write(arena, run, me, heard, wall as u32);
     });
     if stream.left_us != 0 {
-        figures.departure.saturating_record(now_us - stream.left_us);
+        record(&mut figures.departure, now_us - stream.left_us);
     }
     stream.left_us = now_us;
     stream.sent += 1;

@@ -8,7 +8,7 @@ pub use desk::{AudioFigures, AudioPlan, Clips};
 pub use figures::{Figures, RoleFigures};
 
 use crate::engine::message::Incoming;
-use crate::engine::{CallId, Engine, Note, Peer, Wish};
+use crate::engine::{CallId, Clock, Engine, Note, Peer, Wish};
 use desk::Desk;
 use ends::Ends;
 use shards::{Buf, Cx, ListenerId, Program, Sender, Slot, StreamEvent, Time, Verdict, Written};
@@ -21,7 +21,7 @@ use std::sync::mpsc::SyncSender;
 #[derive(Debug)]
 pub enum Order {
     /// A message for a call that lives on this shard.
-    Message(usize, Peer, Buf),
+    Message(usize, Peer, Time, Buf),
     /// All figures; times and audio start anew.
     Figures(SyncSender<Box<Figures>>),
     /// No new calls; those that run are hung up when `true`.
@@ -133,22 +133,28 @@ impl Rig {
         Some(call(&mut place.engine, &mut ends))
     }
 
-    fn message(&mut self, role: usize, cx: &mut Cx<'_, Order>, peer: Peer, octets: &[u8]) {
+    fn message(&mut self, role: usize, cx: &mut Cx<'_, Order>, peer: Peer, arrived: Time, octets: &[u8]) {
         let Some(place) = self.roles.get(role) else { return };
         if cx.shards > 1 && !place.own_port {
             let home = Incoming::read(octets).and_then(|incoming| place.engine.home(incoming.call_id));
             if let Some(home) = home.filter(|home| *home != cx.shard) {
                 // A full queue sheds it: it is counted by the runtime, and sent again by the other end.
-                let _ = cx.host.mesh(home, Order::Message(role, peer, Buf::copy_of(octets)));
+                let _ = cx
+                    .host
+                    .mesh(home, Order::Message(role, peer, arrived, Buf::copy_of(octets)));
                 return;
             }
         }
-        self.deliver(role, cx, peer, octets);
+        self.deliver(role, cx, peer, arrived, octets);
     }
 
-    fn deliver(&mut self, role: usize, cx: &mut Cx<'_, Order>, peer: Peer, octets: &[u8]) {
-        let (now, wall) = (cx.now, cx.wall);
-        self.with(role, cx, |engine, ends| engine.receive(now, wall, peer, octets, ends));
+    fn deliver(&mut self, role: usize, cx: &mut Cx<'_, Order>, peer: Peer, arrived: Time, octets: &[u8]) {
+        let clock = Clock {
+            now: cx.now,
+            wall: cx.wall,
+            arrived,
+        };
+        self.with(role, cx, |engine, ends| engine.receive(clock, peer, octets, ends));
     }
 
     fn role_of(&self, listener: ListenerId) -> Option<usize> {
@@ -177,12 +183,24 @@ impl Program for Rig {
     }
 
     fn datagram(&mut self, cx: &mut Cx<'_, Order>, listener: ListenerId, from: SocketAddr, bytes: &[u8]) {
+        let now = cx.now;
+        self.datagram_at(cx, listener, from, now, bytes);
+    }
+
+    fn datagram_at(
+        &mut self,
+        cx: &mut Cx<'_, Order>,
+        listener: ListenerId,
+        from: SocketAddr,
+        arrived: Time,
+        bytes: &[u8],
+    ) {
         // Keep-alives of NAT (RFC 5626 section 3.5.1).
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return;
         }
         if let Some(role) = self.role_of(listener) {
-            self.message(role, cx, Peer::Datagram(from), bytes);
+            self.message(role, cx, Peer::Datagram(from), arrived, bytes);
         }
     }
 
@@ -206,7 +224,7 @@ impl Program for Rig {
                 bytes,
             } => {
                 if let Some(role) = self.role_of(listener) {
-                    self.message(role, cx, Peer::Stream(conn, peer), &bytes);
+                    self.message(role, cx, Peer::Stream(conn, peer), now, &bytes);
                 }
             }
             StreamEvent::Opened { .. } => {}
@@ -226,7 +244,7 @@ impl Program for Rig {
     fn mesh(&mut self, cx: &mut Cx<'_, Order>, _: Sender, order: Order) {
         let (now, wall) = (cx.now, cx.wall);
         match order {
-            Order::Message(role, peer, bytes) => self.deliver(role, cx, peer, &bytes),
+            Order::Message(role, peer, arrived, bytes) => self.deliver(role, cx, peer, arrived, &bytes),
             Order::Figures(to) => {
                 // The main thread may have given up waiting.
                 let _ = to.try_send(self.figures());

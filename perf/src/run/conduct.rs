@@ -55,8 +55,9 @@ impl Fleet {
             shards,
             cores: options.cores.clone(),
             framer: frame,
-            media_times: true,
-            punctual: true,
+            arrival_times: true,
+            // Audio is paced to the millisecond; without it a longer wait saves wake-ups, and costs no exactness.
+            punctual: Some(Duration::from_millis(if has_audio { 1 } else { 2 })),
             media_buffers: 4096,
             signal_buffers: 2048,
             mesh_capacity: 16_384,

@@ -221,7 +221,7 @@ fn bind_all(plan: &Plan) -> Result<(Vec<Vec<ListenerPlan>>, Sockets), LaunchErro
                 let socket = sys::stream_listener(address).map_err(refuse)?;
                 sockets.stream[shard].push((ListenerId(index as u8), socket.into()));
             } else {
-                let socket = sys::datagram_listener(address).map_err(refuse)?;
+                let socket = sys::datagram_listener(address, plan.arrival_times).map_err(refuse)?;
                 sockets.datagram[shard][index] = Some(Arc::new(socket));
             }
             taken.push(ListenerPlan { address, ..*listener });

@@ -68,7 +68,7 @@ impl Core {
             open: Vec::new(),
             peers: Vec::new(),
             opened: 0,
-            stamps: Stamps::new(plan.media_times),
+            stamps: Stamps::new(plan.arrival_times),
             bell,
         };
         let wanted = core.slice.as_ref().map_or(0, MediaSlice::slots);
@@ -177,6 +177,7 @@ impl Core {
     /// Starts (again) the endless receive of a socket.
     pub(super) fn arm(&mut self, kind: Kind, index: u32) {
         let (socket, group, header) = match kind {
+            Kind::ListenerReceive if self.stamps.everywhere() => (index, SIGNAL_GROUP, &self.stamped),
             Kind::ListenerReceive => (index, SIGNAL_GROUP, &self.plain),
             _ if self.stamps.on(index) => (self.socket_of(Slot(index)), MEDIA_GROUP, &self.stamped),
             _ => (self.socket_of(Slot(index)), MEDIA_GROUP, &self.plain),

@@ -39,8 +39,6 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Most that media may wait: RTP leaves every 20 ms, so this is lost in the noise. The median of
 /// the added delay is half of it and has to stay under 0.6 ms.
 const MEDIA_GATHER: Duration = Duration::from_micros(800);
-/// Most that is gathered towards a deadline that is kept.
-const PUNCTUAL_GATHER: Duration = Duration::from_millis(1);
 /// Most that signalling may wait, where there is no media: nothing against the 500 ms of T1.
 const SIGNAL_GATHER: Duration = Duration::from_millis(4);
 /// Signalling messages a second up to which the full time is waited. What leaves in one burst has to
@@ -57,12 +55,12 @@ pub(crate) struct Pace {
     last: Time,
     most: u32,
     may_gather: bool,
-    punctual: bool,
+    punctual: Option<Duration>,
 }
 
 impl Pace {
-    /// Whether deadlines are kept under load too.
-    pub(crate) fn punctual(self, punctual: bool) -> Self {
+    /// Deadlines are kept under load too, and nothing is gathered for longer than this.
+    pub(crate) fn punctual(self, punctual: Option<Duration>) -> Self {
         Self { punctual, ..self }
     }
 
@@ -75,7 +73,7 @@ impl Pace {
             last: now,
             most: most.max(1),
             may_gather,
-            punctual: false,
+            punctual: None,
         }
     }
 
@@ -118,14 +116,20 @@ impl Pace {
         // Timers may be late by as much: under load one falls due in almost every millisecond, and
         // each would be a wake-up of its own.
         let mut gather = longest.mul_f64(share);
-        if let (true, Some(timeout)) = (self.punctual, timeout) {
+        if let Some(most) = self.punctual {
             // What comes before the deadline is handled with it.
-            gather = timeout.min(longest.max(PUNCTUAL_GATHER));
+            gather = timeout.unwrap_or(most).min(most);
         }
         if gather >= Duration::from_micros(20) {
             wait.gather = gather;
             wait.want = self.most;
-            wait.timeout = timeout.map(|timeout| if self.punctual { timeout } else { timeout.max(gather) });
+            wait.timeout = timeout.map(|timeout| {
+                if self.punctual.is_some() {
+                    timeout
+                } else {
+                    timeout.max(gather)
+                }
+            });
         }
         wait
     }

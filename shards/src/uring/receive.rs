@@ -22,7 +22,7 @@ const PREFIX: usize = HEADER + NAME;
 /// A media packet with what the kernel writes before it.
 const MEDIA_SIZE: usize = 2048;
 /// The longest UDP payload with what the kernel writes before it.
-const SIGNAL_SIZE: usize = 65_507 + PREFIX;
+const SIGNAL_SIZE: usize = 65_507 + PREFIX + CONTROL;
 /// One of so many media sockets is sampled for latency.
 const SAMPLE: u32 = 16;
 
@@ -33,6 +33,11 @@ pub(super) struct Stamps(u32);
 impl Stamps {
     pub(super) fn new(all: bool) -> Self {
         Self(if all { 1 } else { SAMPLE })
+    }
+
+    /// Whether on listeners too.
+    pub(super) fn everywhere(self) -> bool {
+        self.0 == 1
     }
 
     /// Samples are of even slots only, so RTP.
@@ -85,7 +90,7 @@ impl Receiver {
             current: None,
             returned: 0,
             sampled: Vec::with_capacity(super::BATCH),
-            stamps: Stamps::new(plan.media_times),
+            stamps: Stamps::new(plan.arrival_times),
             stats,
         })
     }
@@ -100,7 +105,12 @@ impl Receiver {
             self.signal.as_mut()?
         };
         self.current = Some((group.group(), id));
-        let control = if media && self.stamps.on(slot) { CONTROL } else { 0 };
+        let stamped = if media {
+            self.stamps.on(slot)
+        } else {
+            self.stamps.everywhere()
+        };
+        let control = if stamped { CONTROL } else { 0 };
         let used = usize::try_from(completion.result()).unwrap_or(0);
         let (prefix, octets) = group.octets(id, used).split_at_mut_checked(PREFIX + control)?;
         let word = |at: usize| {

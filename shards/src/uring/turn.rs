@@ -138,6 +138,7 @@ pub(crate) struct PacketThread<M> {
     epoch: Instant,
     now: Time,
     wall: Wall,
+    wall_nanos: u64,
     account_at: Time,
     cpu: Duration,
     stop: Stop,
@@ -173,6 +174,7 @@ impl<M: Send + 'static> PacketThread<M> {
             epoch,
             now: Time::ZERO,
             wall: Wall(0),
+            wall_nanos: 0,
             account_at: Time::ZERO,
             cpu: sys::thread_cpu(),
             stop,
@@ -214,6 +216,7 @@ impl<M: Send + 'static> PacketThread<M> {
         let nanos = u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.now = Time::from_nanos(nanos);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.wall_nanos = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
         self.wall = Wall(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
     }
 
@@ -380,6 +383,7 @@ impl<M: Send + 'static> PacketThread<M> {
                 links: &mut self.links,
             };
             let (now, wall, out) = (self.now, self.wall, &mut self.outbox);
+            let wall_nanos = self.wall_nanos;
             let mut cx = Cx {
                 now,
                 wall,
@@ -388,7 +392,10 @@ impl<M: Send + 'static> PacketThread<M> {
                 out,
                 host: &mut host,
             };
-            program.datagram(&mut cx, listener, received.from, received.octets);
+            // What the kernel noted is of the wall clock: only the age is taken from it.
+            let age = received.arrived.map_or(0, |arrived| wall_nanos.saturating_sub(arrived));
+            let arrived = Time::from_nanos(now.nanos().saturating_sub(age));
+            program.datagram_at(&mut cx, listener, received.from, arrived, received.octets);
         }
         self.receiver.done();
     }

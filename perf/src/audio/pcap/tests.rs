@@ -3,6 +3,7 @@
 use crate::audio::clip::Clip;
 use proptest::prelude::*;
 use std::path::Path;
+use std::time::Duration;
 
 fn ip_udp(v6: bool, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() + 8) as u16;

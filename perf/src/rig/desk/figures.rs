@@ -1,7 +1,7 @@
 //! What all streams of a shard were like.
 
 use crate::audio::judge::{Heard, Judge, Kind};
-use crate::engine::micros;
+use crate::engine::{micros, record};
 use hdrhistogram::Histogram;
 
 /// Packets that a stream must have sent before silence from the other end says something.
@@ -101,7 +101,7 @@ impl AudioFigures {
             Kind::Fresh | Kind::Late | Kind::Unmarked => {
                 self.received += 1;
                 if *last_us != 0 {
-                    self.arrival.saturating_record(arrived_us.saturating_sub(*last_us));
+                    record(&mut self.arrival, arrived_us.saturating_sub(*last_us));
                 }
                 *last_us = arrived_us;
             }
@@ -109,7 +109,7 @@ impl AudioFigures {
             _ => {}
         }
         if let Some(delay) = heard.delay_us {
-            self.delay.saturating_record(delay.max(0) as u64);
+            record(&mut self.delay, delay.max(0) as u64);
         }
     }
 
@@ -130,13 +130,13 @@ impl AudioFigures {
         self.late += u64::from(verdict.late);
         self.damaged += u64::from(verdict.damaged);
         self.unmarked += u64::from(verdict.unmarked);
-        self.jitter.saturating_record(verdict.jitter_us.into());
-        self.gap.saturating_record(verdict.longest_gap_us.into());
+        record(&mut self.jitter, verdict.jitter_us.into());
+        record(&mut self.gap, verdict.longest_gap_us.into());
         if let Some(mos) = verdict.mos {
-            self.mos.saturating_record((mos * 1000.0) as u64);
+            record(&mut self.mos, (mos * 1000.0) as u64);
         }
         if let Some(first) = verdict.first_us.filter(|_| since_us != 0) {
-            self.first.saturating_record(first.saturating_sub(since_us));
+            record(&mut self.first, first.saturating_sub(since_us));
         }
     }
 
