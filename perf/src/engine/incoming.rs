@@ -182,7 +182,11 @@ impl Engine {
         let Some(call) = self.calls.get_mut(id) else { return };
         call.received = print;
         remember(call, receive, incoming, keeps_last);
-        if let (Some(audio), Some(target)) = (call.audio, call_audio(self.scenario.has_audio, incoming)) {
+        if self.scenario.has_audio
+            && let Some(target) = message::audio_target(incoming.octets)
+            && host.audio_port(id, &mut call.audio).is_some()
+            && let Some(audio) = call.audio
+        {
             host.audio(now, audio, AudioOrder::Remote(target));
         }
         if let Some(watch) = step.start_rtd {
@@ -330,14 +334,6 @@ impl Engine {
         if incoming.method == b"INVITE" && incoming.status >= 200 && call.sent.starts_with(b"ACK ") {
             host.send(call.peer, &call.sent, id);
         }
-    }
-}
-
-fn call_audio(has_audio: bool, incoming: &Incoming<'_>) -> Option<std::net::SocketAddr> {
-    if has_audio {
-        message::audio_target(incoming.octets)
-    } else {
-        None
     }
 }
 

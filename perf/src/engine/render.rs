@@ -110,11 +110,24 @@ struct Open {
 pub(super) fn render(template: &Template, call: &mut Call, around: &Around<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     let mut open = Open::default();
+    let mut nothing = false;
     for part in &template.parts {
         match part {
-            Part::Text(text) => out.extend_from_slice(text),
-            Part::Key(key) => write(key, call, around, out, &mut open),
+            // A header that is not there leaves no empty line: it would end the head.
+            Part::Text(text) => out.extend_from_slice(if nothing {
+                text.strip_prefix(b"\r\n").unwrap_or(text)
+            } else {
+                text
+            }),
+            Part::Key(key) => {
+                let before = out.len();
+                write(key, call, around, out, &mut open);
+                let is_line = matches!(key, Key::Routes | Key::LastHeader(_)) || is_unchallenged(key, call);
+                nothing = is_line && out.len() == before && (before == start || out.ends_with(b"\n"));
+                continue;
+            }
         }
+        nothing = false;
     }
     if let Some((at, offset)) = open.len {
         let body = message::body(&out[start..]).len() as i64 + i64::from(offset);
@@ -134,6 +147,11 @@ pub(super) fn render(template: &Template, call: &mut Call, around: &Around<'_>, 
         );
         out.splice(at..at, line);
     }
+}
+
+/// Credentials that nobody has asked for.
+fn is_unchallenged(key: &Key, call: &Call) -> bool {
+    matches!(key, Key::Authentication { .. }) && call.challenge.is_empty()
 }
 
 /// A text without message rules.
@@ -211,6 +229,7 @@ fn write(key: &Key, call: &mut Call, around: &Around<'_>, out: &mut Vec<u8>, ope
         Key::LastMessage => out.extend_from_slice(&call.last),
         Key::Field { field, file, line } => field_of(*field, file.as_deref(), line.as_ref(), call, around, out),
         Key::Variable(var) => variable(call, around.globals, *var).write(out),
+        Key::Authentication { .. } if call.challenge.is_empty() => {}
         Key::Authentication { username, password } => {
             let mut inner = |parts: &Option<Vec<Part>>, default: &str| match parts {
                 None => default.as_bytes().to_vec(),

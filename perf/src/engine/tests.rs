@@ -394,3 +394,17 @@ mod hostile {
         }
     }
 }
+
+/// Record-Route that is not there leaves no empty line, which would end the head.
+#[test]
+fn headers_that_are_not_there_leave_nothing() {
+    let mut uac = engine(built_in("uac_audio"), A, B, 100.0, 2);
+    let mut uas = engine(built_in("uas_audio"), B, A, 0.0, 0);
+    let (sent, answered) = meet(&mut uac, &mut uas, 0, 0);
+    assert_eq!(counts(&uac), (2, 2, 0), "{:?}", sent.errors);
+    assert_eq!(counts(&uas), (2, 2, 0), "{:?}", answered.errors);
+    for text in sent.all.iter().chain(&answered.all) {
+        let head = text.split("\r\n\r\n").next().expect("a head");
+        assert!(head.contains("\r\nCall-ID: ") && head.contains("\r\nCSeq: "), "{text}");
+    }
+}

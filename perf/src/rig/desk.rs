@@ -122,7 +122,7 @@ impl Desk {
             let stream = Stream {
                 slot: Slot(slot),
                 port,
-                me: (self.serial * self.plan.shards + self.plan.shard).max(1),
+                me: self.number(),
                 remote: None,
                 judge: Judge::default(),
                 player: None,
@@ -151,6 +151,13 @@ impl Desk {
         }
         self.figures.no_port += 1;
         None
+    }
+
+    /// A number for marks that no other stream has, in this process or in another generator of the test.
+    fn number(&self) -> u32 {
+        const SERIALS: u32 = 20;
+        let serial = self.serial.wrapping_mul(self.plan.shards).wrapping_add(self.plan.shard);
+        (std::process::id() << SERIALS | serial & ((1 << SERIALS) - 1)).max(1)
     }
 
     fn stream(&mut self, audio: u32) -> Option<&mut Stream> {
