@@ -54,7 +54,8 @@ impl Fleet {
             .any(|role| role.scenario.has_audio || role.settings.echo);
         let mut plan = Plan {
             shards,
-            cores: options.cores.clone(),
+            // Not pinned unless asked for: what is tested has its threads on the same cores, often pinned.
+            cores: Some(options.cores.clone().unwrap_or_default()),
             framer: frame,
             arrival_times: true,
             // Audio is paced to the millisecond; without it a longer wait saves wake-ups, and costs no exactness.

@@ -172,9 +172,11 @@ impl Ring {
         unsafe { self.push(&entry) };
     }
 
-    /// A place for an address, kept until everything was handed over.
+    /// A place for an address, kept until everything was handed over. There is room for its entry: were the
+    /// queue handed over only when the entry is pushed, places would be counted from the start again while
+    /// this one is still to be read, and a later address would take its place.
     fn next_place(&mut self) -> usize {
-        if self.used == self.addresses.len() {
+        if self.used == self.addresses.len() || self.io.submission().is_full() {
             self.hand_over();
         }
         self.used += 1;
@@ -361,6 +363,42 @@ mod tests {
         };
         assert_eq!(Kind::of(failure.user_data()), Some((Kind::MediaSend, 5)));
         assert_eq!(failure.result(), -libc::EINVAL);
+    }
+
+    /// A queue that other entries fill is handed over in the middle of sends: each one keeps its address.
+    fn sends_keep_their_addresses(allow: Allow) {
+        let mut ring = Ring::new(allow, 4096).expect("a ring");
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let sinks: Vec<UdpSocket> = (0..2)
+            .map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"))
+            .collect();
+        ring.io.submitter().register_files_sparse(1).expect("a table");
+        ring.place(0, sender.as_raw_fd()).expect("placed");
+        let nothing = opcode::Nop::new().build().flags(Flags::SKIP_SUCCESS);
+        for _ in 0..SUBMISSIONS - 20 {
+            // SAFETY: no memory is involved.
+            unsafe { ring.push(&nothing) };
+        }
+        for number in 0..60 {
+            let to = sinks[usize::from(number == 20)].local_addr().expect("bound");
+            // SAFETY: the octets are static.
+            unsafe { ring.send(Kind::MediaSend, 0, 0, b"x", Some(to)) };
+        }
+        ring.hand_over();
+        for (sink, count) in sinks.iter().zip([59, 1]) {
+            sink.set_nonblocking(true).expect("set");
+            let came = (0..100).take_while(|_| sink.recv(&mut [0; 8]).is_ok()).count();
+            assert_eq!(came, count);
+        }
+    }
+
+    #[test]
+    fn addresses_stay_with_their_packets() {
+        sends_keep_their_addresses(Allow::default());
+        sends_keep_their_addresses(Allow {
+            send_address: false,
+            ..Allow::default()
+        });
     }
 
     #[test]
