@@ -388,7 +388,9 @@ fn remember(call: &mut Call, receive: &Receive, incoming: &Incoming<'_>, keeps_l
     if receive.rrs {
         // The route set: a caller reads Record-Route from the bottom (RFC 3261 section 12.1.2), a callee
         // from the top (12.1.1).
-        let mut routes: Vec<&[u8]> = message::values(incoming.octets, b"record-route").collect();
+        let mut routes: Vec<&[u8]> = message::values(incoming.octets, b"record-route")
+            .flat_map(message::entries)
+            .collect();
         if !incoming.is_request() {
             routes.reverse();
         }

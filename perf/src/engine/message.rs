@@ -188,6 +188,23 @@ pub fn uri(value: &[u8]) -> &[u8] {
     }
 }
 
+/// The entries of a list such as Route or Contact: commas inside angle brackets or quotes are none of its own.
+pub fn entries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut inside) = (false, false);
+    value
+        .split(move |&octet| {
+            match octet {
+                b'"' if !inside => quoted = !quoted,
+                b'<' if !quoted => inside = true,
+                b'>' if !quoted => inside = false,
+                _ => {}
+            }
+            octet == b',' && !quoted && !inside
+        })
+        .map(<[u8]>::trim_ascii)
+        .filter(|entry| !entry.is_empty())
+}
+
 /// Where the SDP in a message wants audio: the first `m=audio` with its own or the session's `c=`.
 #[must_use]
 pub fn audio_target(octets: &[u8]) -> Option<std::net::SocketAddr> {
@@ -245,6 +262,12 @@ mod tests {
         let request = b"BYE sip:a SIP/2.0\r\nFrom: <sip:b>;tag=9\r\nCall-ID: x\r\nCSeq: 2 BYE\r\n\r\n";
         let message = Incoming::read(request).expect("good");
         assert_eq!((message.method, message.peer_tag()), (&b"BYE"[..], Some(&b"9"[..])));
+    }
+
+    #[test]
+    fn lists_are_taken_apart() {
+        let all: Vec<&[u8]> = entries(b"<sip:a;x=1,2>, \"b, c\" <sip:d>,,").collect();
+        assert_eq!(all, [&b"<sip:a;x=1,2>"[..], b"\"b, c\" <sip:d>"]);
     }
 
     #[test]

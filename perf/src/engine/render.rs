@@ -227,7 +227,21 @@ fn write(key: &Key, call: &mut Call, around: &Around<'_>, out: &mut Vec<u8>, ope
             );
         }
         Key::LastMessage => out.extend_from_slice(&call.last),
-        Key::Field { field, file, line } => field_of(*field, file.as_deref(), line.as_ref(), call, around, out),
+        Key::Field { field, file, line } => {
+            let text = field_of(*field, file.as_deref(), line.as_ref(), call, around);
+            if !text.contains("[authentication") {
+                out.extend_from_slice(text.as_bytes());
+            } else if let Ok(template) = Template::text(text, &mut Names::default(), &[]) {
+                // As SIPp: a field may hold the credentials of its user, keyword and all.
+                for part in &template.parts {
+                    match part {
+                        Part::Text(octets) => out.extend_from_slice(octets),
+                        Part::Key(Key::Field { .. }) => {}
+                        Part::Key(key) => write(key, call, around, out, open),
+                    }
+                }
+            }
+        }
         Key::Variable(var) => variable(call, around.globals, *var).write(out),
         Key::Authentication { .. } if call.challenge.is_empty() => {}
         Key::Authentication { username, password } => {
@@ -278,28 +292,21 @@ fn last_header(last: &[u8], name: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn field_of(
-    field: usize,
-    file: Option<&str>,
-    line: Option<&Line>,
-    call: &Call,
-    around: &Around<'_>,
-    out: &mut Vec<u8>,
-) {
+fn field_of<'a>(field: usize, file: Option<&str>, line: Option<&Line>, call: &Call, around: &Around<'a>) -> &'a str {
     let files = &around.settings.files;
-    let Some(index) = files.find(file) else { return };
+    let Some(index) = files.find(file) else { return "" };
     let line = match line {
         None => call.lines.get(index).copied().unwrap_or(0) as usize,
         Some(Line::Number(number)) => *number,
         Some(Line::Variable(var)) => {
             let number = variable(call, around.globals, *var).number();
             if number < 0.0 {
-                return;
+                return "";
             }
             number as usize
         }
     };
-    out.extend_from_slice(files.files[index].field(line, field).as_bytes());
+    files.files[index].field(line, field)
 }
 
 /// Decimal digits.

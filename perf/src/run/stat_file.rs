@@ -38,7 +38,7 @@ impl StatFile {
         let path = options.stat_file.clone().unwrap_or_else(default);
         let file = File::create(&path)
             .map_err(|error| Refusal::error(format!("-stf {} cannot be written: {error}", path.display())))?;
-        let used = |watch: usize| watch == 0 || setup.scenario.steps.iter().any(|step| step.rtd == Some(watch as u8));
+        let used = |watch: usize| setup.scenario.steps.iter().any(|step| step.rtd == Some(watch as u8));
         let now = (wall(), Instant::now());
         let mut stats = Self {
             file,
@@ -99,19 +99,22 @@ impl StatFile {
             both(name);
         }
         for watch in &self.watches {
-            both(&format!("ResponseTime{}", watch + 1));
-            both(&format!("ResponseTime{}StDev", watch + 1));
+            both(&format!("ResponseTime{}", self.scenario.rtd_names[*watch]));
+            both(&format!("ResponseTime{}StDev", self.scenario.rtd_names[*watch]));
         }
         both("CallLength");
         both("CallLengthStDev");
         let mut partition = |name: &str, bounds: &[u64]| {
+            if bounds.is_empty() {
+                return;
+            }
             names.push(name.to_owned());
             names.extend(bounds.iter().map(|bound| format!("{name}_<{bound}")));
             names.push(format!("{name}_>={}", bounds.last().copied().unwrap_or(0)));
         };
         for watch in &self.watches {
             partition(
-                &format!("ResponseTimeRepartition{}", watch + 1),
+                &format!("ResponseTimeRepartition{}", self.scenario.rtd_names[*watch]),
                 &self.scenario.response_bounds,
             );
         }
@@ -177,6 +180,9 @@ impl StatFile {
         }
         moments(&now.length, &last.length);
         let mut partition = |counts: &[u64], bounds: usize| {
+            if bounds == 0 {
+                return;
+            }
             values.push(String::new());
             values.extend((0..=bounds).map(|place| counts.get(place).copied().unwrap_or(0).to_string()));
         };

@@ -32,9 +32,11 @@ pub struct Scenario {
     pub role: Role,
     /// The variables of calls and of the whole run.
     pub names: Names,
-    /// Bounds of the response time partition in milliseconds.
+    /// Names of the stopwatches, by number.
+    pub rtd_names: Vec<String>,
+    /// Bounds of the response time partition in milliseconds; empty when the scenario gives none.
     pub response_bounds: Vec<u64>,
-    /// Bounds of the call length partition in milliseconds.
+    /// Bounds of the call length partition in milliseconds; empty when the scenario gives none.
     pub length_bounds: Vec<u64>,
     /// A template or action looks at the last received message, so calls keep it.
     pub keeps_last: bool,

@@ -26,8 +26,6 @@ const COMMON: &[&str] = &[
     "msg",
     "comment",
 ];
-const DEFAULT_RESPONSE_BOUNDS: &[u64] = &[10, 20, 30, 40, 50, 100, 150, 200];
-const DEFAULT_LENGTH_BOUNDS: &[u64] = &[10, 50, 100, 500, 1000, 5000, 10000];
 
 /// Reads a scenario. `file` names it in errors; files that it plays are looked for in the working folder
 /// and beside it. `generic` are the keywords given with `-key`.
@@ -62,8 +60,8 @@ pub fn read(file: &str, xml: &str, generic: &[String]) -> Result<Scenario, Scena
         wanted: Vec::new(),
         txns: Vec::new(),
         rtds: vec!["1".to_owned()],
-        response_bounds: DEFAULT_RESPONSE_BOUNDS.to_vec(),
-        length_bounds: DEFAULT_LENGTH_BOUNDS.to_vec(),
+        response_bounds: Vec::new(),
+        length_bounds: Vec::new(),
     }
     .build(root)
 }
@@ -135,6 +133,7 @@ impl<'a> Builder<'a> {
             writes_globals,
             steps: self.steps,
             names: self.names,
+            rtd_names: self.rtds,
             response_bounds: self.response_bounds,
             length_bounds: self.length_bounds,
         })
