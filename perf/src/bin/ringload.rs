@@ -1,8 +1,10 @@
 //! The load generator: SIPp's language and flags, all cores, audio that is judged.
 
+use clap::Parser;
 use ringfort_perf::cli::{self, Options};
 use ringfort_perf::run::{self, Refusal, Signals};
 use ringfort_perf::scenario::builtin;
+use ringfort_perf::search::{self, Arguments};
 use std::io::{self, Write};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -11,6 +13,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == "search") {
+        let arguments = Arguments::parse_from(std::env::args().skip(1));
+        run::block();
+        return ended(search::search(&arguments, &Signals::watch()));
+    }
     let wants = |names: &[&str]| arguments.iter().any(|argument| names.contains(&argument.as_str()));
     if wants(&["--help", "-help", "-h"]) {
         let _ = io::stdout().write_all(cli::help().as_bytes());
@@ -20,7 +27,11 @@ fn main() -> ExitCode {
         let _ = writeln!(io::stdout(), "ringload {}", env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
-    match start(&arguments) {
+    ended(start(&arguments))
+}
+
+fn ended(result: Result<u8, Refusal>) -> ExitCode {
+    match result {
         Ok(code) => ExitCode::from(code),
         Err(refusal) => {
             let _ = writeln!(io::stderr(), "ringload: {}", refusal.sentence);

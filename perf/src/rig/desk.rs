@@ -77,6 +77,10 @@ pub(super) struct Desk {
 
 const NONE: u32 = u32::MAX;
 
+/// Packets leave in groups so many milliseconds apart: each stream keeps its phase, so that its packets are
+/// 20 ms apart all the same, and a wake-up is shared by more of them.
+pub const TICK_MS: u64 = 4;
+
 fn wall_us() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -233,7 +237,7 @@ impl Desk {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        let tick = (!self.schedule.is_empty()).then(|| Time::from_millis(self.ticked_ms + 1));
+        let tick = (!self.schedule.is_empty()).then(|| Time::from_millis((self.ticked_ms / TICK_MS + 1) * TICK_MS));
         match (tick, self.captures.next()) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -242,15 +246,16 @@ impl Desk {
 
     /// Sends every packet that is due.
     pub(super) fn play(&mut self, now: Time, out: &mut Outbox) {
-        let tick = !self.schedule.is_empty() && now.millis() > self.ticked_ms;
+        let tick = !self.schedule.is_empty() && now.millis() / TICK_MS > self.ticked_ms / TICK_MS;
         if !tick && self.captures.next().is_none_or(|at| at > now) {
             return;
         }
         let (wall, now_us) = (wall_us(), now.nanos() / 1000);
         if tick {
-            self.ticked_ms = now.millis();
+            // The group's own time, however late it is: a stream that comes after it belongs to the next.
+            self.ticked_ms = now.millis() / TICK_MS * TICK_MS;
             let mut over = Vec::new();
-            for audio in self.schedule.due(now.millis()) {
+            for audio in self.schedule.due(self.ticked_ms) {
                 let stream = &mut self.streams[audio as usize];
                 if !send(stream, self.plan.run, wall, now_us, out, &mut self.figures) {
                     over.push(audio);

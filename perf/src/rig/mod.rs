@@ -4,7 +4,7 @@ mod desk;
 mod ends;
 mod figures;
 
-pub use desk::{AudioFigures, AudioPlan, Clips};
+pub use desk::{AudioFigures, AudioPlan, Clips, TICK_MS};
 pub use figures::{Figures, RoleFigures};
 
 use crate::engine::message::Incoming;

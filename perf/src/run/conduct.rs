@@ -8,7 +8,7 @@ use super::{Refusal, Signals, output, screen};
 use crate::audio::mark::RUN_MASK;
 use crate::cli::Options;
 use crate::engine::{Arrivals, Engine, Load, Settings, Transport, share};
-use crate::rig::{AudioPlan, Figures, Lights, NoteLine, Order, Rig, Role};
+use crate::rig::{AudioPlan, Figures, Lights, NoteLine, Order, Rig, Role, TICK_MS};
 use crate::scenario;
 use ringfort::protocol::sip::frame;
 use shards::{Cluster, Handle, ListenerId, ListenerKind, ListenerPlan, MediaSlice, Plan, Seat, StreamLimits, Time};
@@ -52,14 +52,20 @@ impl Fleet {
             .roles
             .iter()
             .any(|role| role.scenario.has_audio || role.settings.echo);
+        let echo = prepared.roles.iter().any(|role| role.settings.echo);
         let mut plan = Plan {
             shards,
             // Not pinned unless asked for: what is tested has its threads on the same cores, often pinned.
             cores: Some(options.cores.clone().unwrap_or_default()),
             framer: frame,
             arrival_times: true,
-            // Audio is paced to the millisecond; without it a longer wait saves wake-ups, and costs no exactness.
-            punctual: Some(Duration::from_millis(if has_audio { 1 } else { 2 })),
+            // Audio is handled with the packets that leave; without it a short wait saves wake-ups. Times are the
+            // kernel's, so that neither costs exactness. An echo is sent back soon.
+            punctual: Some(Duration::from_millis(match (has_audio, echo) {
+                (_, true) => 1,
+                (true, false) => TICK_MS,
+                (false, false) => 2,
+            })),
             media_buffers: 4096,
             signal_buffers: 2048,
             mesh_capacity: 16_384,
@@ -96,7 +102,6 @@ impl Fleet {
             .map(|role| (role.scenario.clone(), role.settings.clone(), role.own_port))
             .collect();
         let (clips, program_lights) = (prepared.clips.clone(), lights.clone());
-        let echo = prepared.roles.iter().any(|role| role.settings.echo);
         let allow_any = options.owned;
         let factory = move |seat: &Seat| {
             let roles = parts.iter().enumerate().map(|(index, (scenario, settings, own_port))| {

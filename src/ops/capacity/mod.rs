@@ -58,8 +58,10 @@ pub struct CallRate {
     /// Now.
     pub now: f64,
     /// How many more a second until the busiest shard is at its limit, if calls stand as long as
-    /// they do now; `None` when that cannot be told yet.
+    /// they do now, or until ended transactions fill their table; `None` when that cannot be told yet.
     pub more: Option<f64>,
+    /// Which of the two comes first.
+    pub bound_by: Option<&'static str>,
     /// SIP messages of a call, received and sent.
     pub messages_per_call: Option<f64>,
     /// Seconds that a call stands.
@@ -71,8 +73,10 @@ pub struct CallRate {
 pub struct RegisterRate {
     /// Now.
     pub now: f64,
-    /// How many more a second until the busiest shard is at its limit.
+    /// How many more a second, as for calls.
     pub more: Option<f64>,
+    /// What comes first.
+    pub bound_by: Option<&'static str>,
 }
 
 /// A shard's processor, and what work costs it.
@@ -104,11 +108,11 @@ pub struct ShardRoom {
 pub struct Capacity {
     /// Calls, as if all further ones were relayed.
     pub calls: Room,
-    /// Set-ups, as far as the processor goes.
+    /// Set-ups, as far as processor and transactions go.
     pub calls_per_second: CallRate,
     /// Bindings.
     pub registrations: Room,
-    /// REGISTERs, as far as the processor goes.
+    /// REGISTERs, as far as processor and transactions go.
     pub registers_per_second: RegisterRate,
     /// Octets of a call: learnt, or a guess until a thousand stood.
     pub octets_per_call: u64,

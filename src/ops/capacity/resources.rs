@@ -9,6 +9,12 @@ use super::{CallRate, RegisterRate, Resource, ShardRoom};
 use crate::ops::model::{About, ShardFigures};
 use crate::ops::view::{ShardView, View};
 
+/// Seconds that the transactions of a call stand in their table over UDP, all together: INVITE from the caller and
+/// to the callee 32 s each (timers L and M of RFC 6026 section 8.11), BYE from one end 32 s (timer J) and to the
+/// other 5 s (timer K, RFC 3261 section 17.1.2.2).
+const TRANSACTION_SECONDS_A_CALL: f64 = 32.0 + 32.0 + 32.0 + 5.0;
+/// The same of a REGISTER: timer J.
+const TRANSACTION_SECONDS_A_REGISTER: f64 = 32.0;
 /// Media ports of one relayed call: two legs, RTP and RTCP.
 const PORTS_A_CALL: u64 = 4;
 /// Transactions that a call needs at one time: one on each side.
@@ -222,9 +228,13 @@ impl<'a> Estimate<'a> {
     /// Set-ups a second.
     pub(super) fn call_rate(&self) -> CallRate {
         let habits = &self.learnt.habits;
+        let now = self.learnt.sum(|s| s.started);
+        let processor = self.affordable(|shard| shard.rate_cost.known());
+        let (more, bound_by) = self.rate(now, processor, TRANSACTION_SECONDS_A_CALL);
         CallRate {
-            now: rounded(self.learnt.sum(|s| s.started)),
-            more: self.affordable(|shard| shard.rate_cost.known()).map(rounded),
+            now: rounded(now),
+            more,
+            bound_by,
             messages_per_call: habits.messages.map(rounded),
             seconds_per_call: habits.holding.map(rounded),
         }
@@ -233,12 +243,29 @@ impl<'a> Estimate<'a> {
     /// REGISTERs a second.
     pub(super) fn register_rate(&self) -> RegisterRate {
         let messages = self.learnt.habits.register_messages;
+        let now = self.learnt.sum(|s| s.registers);
+        let processor = self.affordable(|shard| Some(shard.message_cost.known()? * messages?));
+        let (more, bound_by) = self.rate(now, processor, TRANSACTION_SECONDS_A_REGISTER);
         RegisterRate {
-            now: rounded(self.learnt.sum(|s| s.registers)),
-            more: self
-                .affordable(|shard| Some(shard.message_cost.known()? * messages?))
-                .map(rounded),
+            now: rounded(now),
+            more,
+            bound_by,
         }
+    }
+
+    /// How many more a second the processor and the table of transactions allow. A transaction that has ended
+    /// stays in the table to answer copies, so that a rate fills it after half a minute.
+    fn rate(&self, now: f64, processor: Option<f64>, seconds: f64) -> (Option<f64>, Option<&'static str>) {
+        let Some(processor) = processor else {
+            return (None, None);
+        };
+        let table = (self.about.limit_transactions as f64 / seconds - now).max(0.0);
+        let (more, bound_by) = if table < processor {
+            (table, "transactions")
+        } else {
+            (processor, "processor")
+        };
+        (Some(rounded(more)), Some(bound_by))
     }
 
     /// The processor's figures of each shard.

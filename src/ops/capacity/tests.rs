@@ -249,6 +249,24 @@ fn room_for_set_ups_is_told_at_the_present_holding_time() {
     let expected = (0.8 - 0.225) / (0.225 / 50.0) * 2.0;
     let off = rate.more.unwrap() / expected;
     assert!((0.95..1.05).contains(&off), "{off}");
+    assert_eq!(rate.bound_by, Some("processor"));
+}
+
+#[test]
+fn ended_transactions_bound_a_rate_of_cheap_calls() {
+    let mut stage = Stage::new();
+    // 500 calls a second on each shard that end at once; they keep it busy for 0.05 only.
+    stage.seconds(100, |f| {
+        f.stats.calls_started += 500;
+        f.stats.calls_ended[0] += 500;
+        f.stats.requests[0][0] += 5000;
+        busy(f, 50);
+    });
+    let rate = stage.capacity().calls_per_second;
+    assert_eq!(rate.bound_by, Some("transactions"), "{rate:?}");
+    // 101 seconds of transactions a call.
+    let all = rate.now + rate.more.unwrap();
+    assert!((9_800.0..10_000.0).contains(&all), "{rate:?}");
 }
 
 #[test]

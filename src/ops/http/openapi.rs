@@ -213,6 +213,7 @@ fn capacity() -> Value {
         "now": known, "more": known, "bound_by": text,
         "resources": {"type": "array", "items": resource},
     }));
+    let binding = json!({"type": ["string", "null"], "enum": ["processor", "transactions", null]});
     let shard = object(json!({
         "shard": known, "counted": {"type": "boolean"}, "busy": known, "limit": known, "contended": perhaps,
         "model": {"type": ["string", "null"], "enum": ["fitted", "proportional", null]},
@@ -221,10 +222,10 @@ fn capacity() -> Value {
     object(json!({
         "calls": room,
         "calls_per_second": object(json!({
-            "now": known, "more": perhaps, "messages_per_call": perhaps, "seconds_per_call": perhaps,
+            "now": known, "more": perhaps, "bound_by": binding, "messages_per_call": perhaps, "seconds_per_call": perhaps,
         })),
         "registrations": room,
-        "registers_per_second": object(json!({"now": known, "more": perhaps})),
+        "registers_per_second": object(json!({"now": known, "more": perhaps, "bound_by": binding})),
         "octets_per_call": known,
         "octets_per_binding": known,
         "shards": {"type": "array", "items": shard},
