@@ -78,8 +78,13 @@ pub fn markdown(report: &Report, plots: &[(String, String)]) -> String {
     report.searches.iter().for_each(|search| trials(&mut out, search));
     images(&mut out, plots);
     list(&mut out, "Notes", &report.notes);
-    if let Some(capacity) = &report.capacity {
-        compare(&mut out, capacity);
+    if !report.capacity.is_empty() {
+        out.push_str("## The server's own estimate\n\n");
+        out.push_str("The server was asked for its capacity while it carried half of the load found.\n\n");
+        let last = format!("Within {NEAR} %? | Bound by");
+        let _ = writeln!(out, "| | Found | Estimate at half load | Difference | {last} |");
+        out.push_str("|---|---:|---:|---:|---|---|\n");
+        report.capacity.iter().for_each(|capacity| compare(&mut out, capacity));
     }
     // Files end with one line end.
     out.truncate(out.trim_end().len());
@@ -285,11 +290,6 @@ fn compare(out: &mut String, capacity: &Capacity) {
         let near = if percent.abs() <= NEAR { "yes" } else { "no" };
         (format!("{sign}{} %", grouped(percent, 1)), near)
     };
-    out.push_str("## The server's own estimate\n\n");
-    out.push_str("The server was asked for its capacity while it carried half of the load found.\n\n");
-    let last = format!("Within {NEAR} %? | Bound by");
-    let _ = writeln!(out, "| | Found | Estimate at half load | Difference | {last} |");
-    out.push_str("|---|---:|---:|---:|---|---|\n");
     let (what, bound) = (text(&capacity.what), text(&capacity.bound_by));
     let (found, estimate) = (exact(capacity.found), exact(capacity.estimate_at_half));
     let _ = write!(out, "| {what} | {found} | {estimate} | {difference} | {near} ");

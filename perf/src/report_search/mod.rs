@@ -35,8 +35,8 @@ pub struct Report {
     pub searches: Vec<Search>,
     /// Remarks, one sentence or more each.
     pub notes: Vec<String>,
-    /// What the server itself had estimated, if it was asked.
-    pub capacity: Option<Capacity>,
+    /// What the server itself had estimated, for each search for which it was asked.
+    pub capacity: Vec<Capacity>,
 }
 
 /// One search for a limit.

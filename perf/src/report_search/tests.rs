@@ -72,12 +72,12 @@ fn realistic() -> Report {
         lines: vec!["failed attempts at most 0.1 %".into()],
         searches: vec![rate, standing, registrations()],
         notes: vec!["Server and generator shared <one> machine.".into()],
-        capacity: Some(Capacity {
+        capacity: vec![Capacity {
             found: 5250.0,
             estimate_at_half: 4600.0,
             bound_by: "CPU of shard 0".into(),
             what: "calls a second".into(),
-        }),
+        }],
     }
 }
 
@@ -231,7 +231,7 @@ fn odd_numbers_are_drawn_or_left_out() {
                 found: value,
                 ..Capacity::default()
             };
-            (report.capacity, report.seconds) = (Some(capacity), value);
+            (report.capacity, report.seconds) = (vec![capacity], value);
             check(&report);
         }
     }

@@ -171,7 +171,12 @@ impl Fleet {
     pub fn running(&self, role: usize) -> u64 {
         self.lights
             .iter()
-            .map(|lights| lights.running[role].load(Ordering::Relaxed))
+            .map(|lights| {
+                lights
+                    .running
+                    .get(role)
+                    .map_or(0, |light| light.load(Ordering::Relaxed))
+            })
             .sum()
     }
 
@@ -180,7 +185,7 @@ impl Fleet {
     pub fn ended(&self, role: usize) -> u64 {
         self.lights
             .iter()
-            .map(|lights| lights.ended[role].load(Ordering::Relaxed))
+            .map(|lights| lights.ended.get(role).map_or(0, |light| light.load(Ordering::Relaxed)))
             .sum()
     }
 

@@ -70,9 +70,9 @@ pub fn search(arguments: &Arguments, signals: &Signals) -> Result<u8, Refusal> {
                 limit / 2.0
             ));
             let half = bench.carry(what, limit / 2.0, true);
-            report.capacity = half.capacity.as_ref().and_then(|value| estimate(what, limit, value));
-            if report.capacity.is_none() {
-                report.notes.push("The target gave no estimate of its capacity.".into());
+            match half.capacity.as_ref().and_then(|value| estimate(what, limit, value)) {
+                Some(capacity) => report.capacity.push(capacity),
+                None => report.notes.push("The target gave no estimate of its capacity.".into()),
             }
         }
         report.searches.push(found);

@@ -126,7 +126,8 @@ impl Bench<'_> {
         } else {
             0
         };
-        self.registered += registered;
+        // A user who registers again has one binding all the same.
+        self.registered = (self.registered + registered).min(self.arguments.user_count.into());
         seen.late_us = role.times.lateness.value_at_quantile(0.99);
         seen.skipped = audio.skipped.saturating_sub(before.audio.skipped);
         seen.silent = audio.silent;
