@@ -13,8 +13,6 @@ use crate::ops::view::{ShardView, View};
 /// to the callee 32 s each (timers L and M of RFC 6026 section 8.11), BYE from one end 32 s (timer J) and to the
 /// other 5 s (timer K, RFC 3261 section 17.1.2.2).
 const TRANSACTION_SECONDS_A_CALL: f64 = 32.0 + 32.0 + 32.0 + 5.0;
-/// The same of a REGISTER: timer J.
-const TRANSACTION_SECONDS_A_REGISTER: f64 = 32.0;
 /// Media ports of one relayed call: two legs, RTP and RTCP.
 const PORTS_A_CALL: u64 = 4;
 /// Transactions that a call needs at one time: one on each side.
@@ -230,7 +228,7 @@ impl<'a> Estimate<'a> {
         let habits = &self.learnt.habits;
         let now = self.learnt.sum(|s| s.started);
         let processor = self.affordable(|shard| shard.rate_cost.known());
-        let (more, bound_by) = self.rate(now, processor, TRANSACTION_SECONDS_A_CALL);
+        let (more, bound_by) = self.rate(now, processor, Some(TRANSACTION_SECONDS_A_CALL));
         CallRate {
             now: rounded(now),
             more,
@@ -245,7 +243,7 @@ impl<'a> Estimate<'a> {
         let messages = self.learnt.habits.register_messages;
         let now = self.learnt.sum(|s| s.registers);
         let processor = self.affordable(|shard| Some(shard.message_cost.known()? * messages?));
-        let (more, bound_by) = self.rate(now, processor, TRANSACTION_SECONDS_A_REGISTER);
+        let (more, bound_by) = self.rate(now, processor, None);
         RegisterRate {
             now: rounded(now),
             more,
@@ -254,12 +252,14 @@ impl<'a> Estimate<'a> {
     }
 
     /// How many more a second the processor and the table of transactions allow. A transaction that has ended
-    /// stays in the table to answer copies, so that a rate fills it after half a minute.
-    fn rate(&self, now: f64, processor: Option<f64>, seconds: f64) -> (Option<f64>, Option<&'static str>) {
+    /// stays in the table to answer copies, so that a rate of calls fills it after half a minute; `seconds` is how
+    /// long those of one piece of work stay, all together. REGISTERs are answered without.
+    fn rate(&self, now: f64, processor: Option<f64>, seconds: Option<f64>) -> (Option<f64>, Option<&'static str>) {
         let Some(processor) = processor else {
             return (None, None);
         };
-        let table = (self.about.limit_transactions as f64 / seconds - now).max(0.0);
+        let all = seconds.map_or(f64::INFINITY, |seconds| self.about.limit_transactions as f64 / seconds);
+        let table = (all - now).max(0.0);
         let (more, bound_by) = if table < processor {
             (table, "transactions")
         } else {
