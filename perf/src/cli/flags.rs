@@ -387,6 +387,17 @@ const OWN: &[Flag] = &[
             Ok(())
         },
     ),
+    flag(
+        "--ports",
+        &["N"],
+        "UDP ports of each core that calls take in turn (1): many phones, not one",
+        |o, v| {
+            o.ports = Some(number(&v[0], "a number up to 100")?)
+                .filter(|ports| (1..=100).contains(ports))
+                .ok_or("1 to 100 is expected")?;
+            Ok(())
+        },
+    ),
     flag("--cores", &["LIST"], "which cores, such as 2,3", |o, v| {
         let cores: Result<Vec<usize>, _> = v[0].split(',').map(|core| number(core, "a core's number")).collect();
         o.cores = Some(cores?);

@@ -116,6 +116,8 @@ pub struct Options {
     pub show_every: Duration,
     /// `--shards`
     pub shards: Option<u16>,
+    /// `--ports`
+    pub ports: u8,
     /// `--cores`
     pub cores: Option<Vec<usize>>,
     /// `--register`
@@ -198,6 +200,7 @@ impl Default for Options {
             stat_every: Duration::from_secs(60),
             show_every: Duration::from_secs(1),
             shards: None,
+            ports: 1,
             cores: None,
             register: None,
             user_prefix: "u".into(),

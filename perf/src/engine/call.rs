@@ -89,6 +89,8 @@ pub(super) struct Finished {
 pub(super) struct Call {
     pub(super) generation: u32,
     pub(super) number: u64,
+    /// Which of our ports it uses.
+    pub(super) port: usize,
     pub(super) id: Buf,
     pub(super) hash: u64,
     pub(super) phase: Phase,

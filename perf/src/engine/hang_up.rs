@@ -136,7 +136,8 @@ impl Engine {
         if self.settings.trace.messages {
             host.note(Note::Sent, Some(peer), &self.scratch);
         }
-        host.send(peer, &self.scratch, id);
+        let port = self.calls.get_mut(id).map_or(0, |call| call.port);
+        host.send(peer, &self.scratch, id, port);
     }
 
     /// An answer for a call that is being hung up.

@@ -111,7 +111,7 @@ impl Engine {
         };
         if is_answer {
             self.stats.counters.retransmissions += 1;
-            host.send(call.peer, &call.sent, id);
+            host.send(call.peer, &call.sent, id, call.port);
         }
     }
 
@@ -123,7 +123,7 @@ impl Engine {
         self.stats.counters.steps[at].retransmissions += 1;
         if incoming.method == b"INVITE" && call.sent.starts_with(b"ACK ") {
             self.stats.counters.retransmissions += 1;
-            host.send(call.peer, &call.sent, id);
+            host.send(call.peer, &call.sent, id, call.port);
         }
     }
 
@@ -322,7 +322,7 @@ impl Engine {
                 let again = std::mem::replace(&mut call.again, TimerId::NONE);
                 self.wheel.cancel(again);
             } else if call.received == print && call.sent.starts_with(b"SIP/") {
-                host.send(call.peer, &call.sent, id);
+                host.send(call.peer, &call.sent, id, call.port);
             } else if incoming.method == b"BYE" || incoming.method == b"CANCEL" {
                 self.reply(id, incoming, host);
             }
@@ -332,7 +332,7 @@ impl Engine {
             return self.hung_up(id, incoming, now, host);
         }
         if incoming.method == b"INVITE" && incoming.status >= 200 && call.sent.starts_with(b"ACK ") {
-            host.send(call.peer, &call.sent, id);
+            host.send(call.peer, &call.sent, id, call.port);
         }
     }
 }

@@ -80,7 +80,8 @@ pub enum Wish {
 /// What an engine reaches of the world.
 pub trait Host {
     /// Sends a message.
-    fn send(&mut self, to: Peer, octets: &[u8], call: CallId);
+    /// Datagrams leave from the call's own of our ports.
+    fn send(&mut self, to: Peer, octets: &[u8], call: CallId, port: usize);
 
     /// The call's media port, opened when it has none yet; `None` when none can be had.
     fn audio_port(&mut self, call: CallId, audio: &mut Option<u32>) -> Option<u16>;
@@ -119,8 +120,8 @@ enum Timer {
 /// One scenario on one shard.
 pub struct Engine {
     scenario: Arc<Scenario>,
-    /// The steps' texts with everything constant filled in.
-    bound: Vec<Option<Template>>,
+    /// The steps' texts with everything constant filled in, for each of our ports.
+    bound: Vec<Vec<Option<Template>>>,
     /// Methods that a response at this step may answer.
     answers: Vec<Vec<Box<str>>>,
     settings: Arc<Settings>,
@@ -170,15 +171,21 @@ impl Engine {
         now: Time,
     ) -> Self {
         let constant_media = !scenario.has_audio;
-        let bound = scenario
-            .steps
-            .iter()
-            .map(|step| match &step.kind {
-                Kind::Send(send) => Some(render::bind(&send.template, &settings, constant_media)),
-                Kind::SendCommand(template) => Some(render::bind(template, &settings, constant_media)),
+        let ports: &[u16] = if settings.ports.is_empty() {
+            &[settings.local.port()]
+        } else {
+            &settings.ports
+        };
+        let bound_to = |port: &u16| {
+            let mut own = (*settings).clone();
+            own.local.set_port(*port);
+            let text = |step: &crate::scenario::Step| match &step.kind {
+                Kind::Send(send) => Some(render::bind(&send.template, &own, constant_media)),
                 _ => None,
-            })
-            .collect();
+            };
+            scenario.steps.iter().map(text).collect()
+        };
+        let bound = ports.iter().map(bound_to).collect();
         Self {
             answers: incoming::answers(&scenario),
             bound,

@@ -37,6 +37,8 @@ pub struct Settings {
     pub remote: SocketAddr,
     /// Our address in messages.
     pub local: SocketAddr,
+    /// Our ports, when there are several: calls take them in turn.
+    pub ports: Vec<u16>,
     /// `-t`
     pub transport: Transport,
     /// `-mi`
@@ -104,6 +106,7 @@ impl Default for Settings {
             remote_host: "127.0.0.1".into(),
             remote: any,
             local: any,
+            ports: Vec::new(),
             transport: Transport::Udp,
             media_ip: any.ip(),
             media_port: 6000,

@@ -92,6 +92,7 @@ impl Engine {
         let call = Call {
             generation: 0,
             number,
+            port: (number / self.shards) as usize % self.bound.len().max(1),
             id,
             hash,
             phase: Phase::Running,

@@ -39,7 +39,7 @@ impl Engine {
                 call.step += 1;
                 continue;
             }
-            if !matches!(step.kind, Kind::Receive(_) | Kind::ReceiveCommand)
+            if !matches!(step.kind, Kind::Receive(_))
                 && let Some(watch) = step.start_rtd
             {
                 call.watches[usize::from(watch)] = now;
@@ -61,9 +61,6 @@ impl Engine {
                     self.finish_good(id, now);
                     self.linger(id, now, *time, host);
                     Done::Ended
-                }
-                Kind::SendCommand(_) | Kind::ReceiveCommand => {
-                    self.fail(id, Failure::CommandNotSent, "there is no twin", now, host)
                 }
             };
             match done {
@@ -206,7 +203,7 @@ impl Engine {
             audio_port,
         };
         self.scratch.clear();
-        if let Some(template) = &self.bound[at] {
+        if let Some(Some(template)) = self.bound.get(call.port).and_then(|bound| bound.get(at)) {
             render::render(template, call, &around, &mut self.scratch);
         }
         call.sends += 1;
@@ -245,7 +242,7 @@ impl Engine {
             call.sent.extend_from_slice(&self.scratch);
         }
         call.sent_step = at;
-        let peer = call.peer;
+        let (peer, port) = (call.peer, call.port);
         self.wheel
             .cancel(std::mem::replace(&mut call.again, shards::TimerId::NONE));
         if keeps
@@ -263,7 +260,7 @@ impl Engine {
         if self.settings.trace.messages {
             host.note(Note::Sent, Some(peer), &self.scratch);
         }
-        host.send(peer, &self.scratch, id);
+        host.send(peer, &self.scratch, id, port);
         Done::Next
     }
 

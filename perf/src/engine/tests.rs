@@ -14,7 +14,7 @@ struct Wire {
 }
 
 impl Host for Wire {
-    fn send(&mut self, _: Peer, octets: &[u8], _: CallId) {
+    fn send(&mut self, _: Peer, octets: &[u8], _: CallId, _: usize) {
         self.all.push(String::from_utf8_lossy(octets).into_owned());
         self.out.push_back(octets.to_vec());
     }

@@ -93,7 +93,7 @@ impl Engine {
         if self.settings.trace.messages {
             host.note(Note::Sent, Some(call.peer), &call.sent);
         }
-        host.send(call.peer, &call.sent, id);
+        host.send(call.peer, &call.sent, id, call.port);
     }
 
     /// Nothing more is done by the call, but it still answers copies for a while.

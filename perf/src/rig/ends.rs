@@ -13,16 +13,16 @@ pub(super) struct Ends<'a, 'b> {
     pub(super) notes: Option<&'a SyncSender<NoteLine>>,
     pub(super) wish: &'a mut Option<Wish>,
     pub(super) role: usize,
-    pub(super) datagram: Option<ListenerId>,
+    pub(super) datagrams: &'a [ListenerId],
     pub(super) stream: Option<ListenerId>,
 }
 
 impl Host for Ends<'_, '_> {
-    fn send(&mut self, to: Peer, octets: &[u8], call: CallId) {
+    fn send(&mut self, to: Peer, octets: &[u8], call: CallId, port: usize) {
         match to {
             Peer::Datagram(address) => {
-                if let Some(listener) = self.datagram {
-                    self.cx.out.datagram(Target::Listener(listener, address), octets);
+                if let Some(listener) = self.datagrams.get(port).or(self.datagrams.first()) {
+                    self.cx.out.datagram(Target::Listener(*listener, address), octets);
                 }
             }
             Peer::Stream(conn, peer) => {

@@ -76,8 +76,8 @@ pub struct NoteLine {
 pub struct Role {
     /// What it does.
     pub engine: Engine,
-    /// Its UDP listener.
-    pub datagram: Option<ListenerId>,
+    /// Its UDP listeners: calls take them in turn.
+    pub datagrams: Vec<ListenerId>,
     /// Its TCP listener.
     pub stream: Option<ListenerId>,
     /// Its port is its own on every shard.
@@ -127,7 +127,7 @@ impl Rig {
             notes: notes.as_ref(),
             wish,
             role,
-            datagram: place.datagram,
+            datagrams: &place.datagrams,
             stream: place.stream,
         };
         Some(call(&mut place.engine, &mut ends))
@@ -160,7 +160,7 @@ impl Rig {
     fn role_of(&self, listener: ListenerId) -> Option<usize> {
         self.roles
             .iter()
-            .position(|role| role.datagram == Some(listener) || role.stream == Some(listener))
+            .position(|role| role.datagrams.contains(&listener) || role.stream == Some(listener))
     }
 
     fn figures(&mut self) -> Box<Figures> {

@@ -13,6 +13,7 @@ use crate::scenario;
 use ringfort::protocol::sip::frame;
 use shards::{Cluster, Handle, ListenerId, ListenerKind, ListenerPlan, MediaSlice, Plan, Seat, StreamLimits, Time};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -81,13 +82,17 @@ impl Fleet {
                 Transport::Udp => ListenerKind::Datagram,
                 Transport::Tcp => ListenerKind::Stream,
             };
-            if role.own_port {
-                plan.own_ports.push(ListenerId(plan.listeners.len() as u8));
+            let port = role.settings.local.port();
+            for number in 0..role.ports {
+                if role.own_port {
+                    plan.own_ports.push(ListenerId(plan.listeners.len() as u8));
+                }
+                let step = if port == 0 { 0 } else { number as u16 * shards };
+                plan.listeners.push(ListenerPlan {
+                    transport,
+                    address: SocketAddr::new(role.settings.local.ip(), port.saturating_add(step)),
+                });
             }
-            plan.listeners.push(ListenerPlan {
-                transport,
-                address: role.settings.local,
-            });
         }
         if has_audio {
             let (first, last) = options.rtp_ports.unwrap_or((30_000, 49_999));
@@ -99,26 +104,37 @@ impl Fleet {
         let parts: Vec<_> = prepared
             .roles
             .iter()
-            .map(|role| (role.scenario.clone(), role.settings.clone(), role.own_port))
+            .map(|role| (role.scenario.clone(), role.settings.clone(), role.own_port, role.ports))
             .collect();
         let (clips, program_lights) = (prepared.clips.clone(), lights.clone());
         let allow_any = options.owned;
         let factory = move |seat: &Seat| {
-            let roles = parts.iter().enumerate().map(|(index, (scenario, settings, own_port))| {
-                let listener = ListenerId(index as u8);
-                let udp = settings.transport == Transport::Udp;
-                let settings = Arc::new(Settings {
-                    local: seat.listeners[index].address,
-                    ..settings.clone()
+            let mut next = 0;
+            let roles = parts
+                .iter()
+                .enumerate()
+                .map(|(index, (scenario, settings, own_port, ports))| {
+                    let listeners = next..next + ports;
+                    next += ports;
+                    let udp = settings.transport == Transport::Udp;
+                    let settings = Arc::new(Settings {
+                        local: seat.listeners[listeners.start].address,
+                        ports: seat.listeners[listeners.clone()]
+                            .iter()
+                            .map(|listener| listener.address.port())
+                            .collect(),
+                        ..settings.clone()
+                    });
+                    let load = load(index, seat.shard, Time::ZERO);
+                    let ids = listeners.map(|listener| ListenerId(listener as u8));
+                    let (datagrams, mut streams): (Vec<_>, Vec<_>) = ids.partition(|_| udp);
+                    Role {
+                        engine: Engine::new(scenario.clone(), settings, load, seat.shard, seat.shards, Time::ZERO),
+                        datagrams,
+                        stream: streams.pop(),
+                        own_port: *own_port,
+                    }
                 });
-                let load = load(index, seat.shard, Time::ZERO);
-                Role {
-                    engine: Engine::new(scenario.clone(), settings, load, seat.shard, seat.shards, Time::ZERO),
-                    datagram: udp.then_some(listener),
-                    stream: (!udp).then_some(listener),
-                    own_port: *own_port,
-                }
-            });
             let audio = AudioPlan {
                 slice: seat.media.clone(),
                 run,

@@ -18,6 +18,8 @@ pub struct RoleSetup {
     pub settings: Settings,
     /// Each shard has a port of its own.
     pub own_port: bool,
+    /// Ports of each shard.
+    pub ports: usize,
 }
 
 /// A run that can be started.
@@ -177,6 +179,7 @@ pub fn prepare(options: &Options) -> Result<Prepared, Refusal> {
         remote_host: host_of(host).to_owned(),
         remote,
         local: SocketAddr::new(local, port),
+        ports: Vec::new(),
         transport: options.transport,
         media_ip,
         media_port: options.media_port,
@@ -238,7 +241,12 @@ pub fn prepare(options: &Options) -> Result<Prepared, Refusal> {
         roles: vec![RoleSetup {
             scenario: Arc::new(scenario),
             settings,
-            own_port: is_client && shards > 1,
+            own_port: is_client && (shards > 1 || options.ports > 1),
+            ports: if is_client && options.transport == Transport::Udp {
+                options.ports.into()
+            } else {
+                1
+            },
         }],
         clips: Arc::new(clips),
         shards,
@@ -262,7 +270,6 @@ fn uses_fields(scenario: &Scenario) -> bool {
     scenario.steps.iter().any(|step| {
         let sent = match &step.kind {
             Kind::Send(send) => send.template.any(&is_field),
-            Kind::SendCommand(template) => template.any(&is_field),
             _ => false,
         };
         sent || step.actions.iter().any(|action| matches!(action, Action::LookUp(..)))

@@ -82,8 +82,6 @@ fn step_name(kind: &Kind) -> (String, &'static str) {
         Kind::Pause(_) => ("Pause".into(), ""),
         Kind::Nop => ("Nop".into(), ""),
         Kind::TimeWait(time) => (format!("Timewait {} ms", time.as_millis()), ""),
-        Kind::SendCommand(_) => ("sendCmd".into(), ""),
-        Kind::ReceiveCommand => ("recvCmd".into(), ""),
     }
 }
 

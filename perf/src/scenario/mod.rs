@@ -93,10 +93,6 @@ pub enum Kind {
     Nop,
     /// The call is over and good; for so long repeated messages are still answered.
     TimeWait(Duration),
-    /// Sends a message to the twin (third-party call control).
-    SendCommand(Template),
-    /// Waits for the twin's message.
-    ReceiveCommand,
 }
 
 /// A message to send.

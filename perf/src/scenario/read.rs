@@ -141,8 +141,8 @@ impl<'a> Builder<'a> {
 
     fn role(&self) -> Option<Role> {
         self.steps.iter().find_map(|step| match step.kind {
-            Kind::Send(_) | Kind::SendCommand(_) => Some(Role::Client),
-            Kind::Receive(_) | Kind::ReceiveCommand => Some(Role::Server),
+            Kind::Send(_) => Some(Role::Client),
+            Kind::Receive(_) => Some(Role::Server),
             _ => None,
         })
     }
@@ -151,7 +151,6 @@ impl<'a> Builder<'a> {
         self.steps.iter().any(|step| {
             let own = match &step.kind {
                 Kind::Send(send) => send.template.any(test),
-                Kind::SendCommand(template) => template.any(test),
                 _ => false,
             };
             own || step
@@ -184,15 +183,7 @@ impl<'a> Builder<'a> {
                 }
                 Ok(())
             }
-            "sendCmd" => {
-                element.only(&[COMMON, &["dest"]])?;
-                let template = self.template(element, &element.text())?;
-                self.step(element, Kind::SendCommand(template))
-            }
-            "recvCmd" => {
-                element.only(&[COMMON, &["src"]])?;
-                self.step(element, Kind::ReceiveCommand)
-            }
+            "sendCmd" | "recvCmd" => Err(element.error("third-party call control (-3pcc) is not supported by ringload")),
             "ResponseTimeRepartition" => {
                 self.response_bounds = bounds(element)?;
                 Ok(())
@@ -208,7 +199,7 @@ impl<'a> Builder<'a> {
                 Err(element.error("variables of a user are not supported: use <Global> ones, or fields of -inf"))
             }
             _ => Err(element.error(
-                "this element is not supported; ringload knows send, recv, pause, nop, label, timewait, sendCmd, recvCmd, Reference, Global, ResponseTimeRepartition, CallLengthRepartition",
+                "this element is not supported; ringload knows send, recv, pause, nop, label, timewait, Reference, Global, ResponseTimeRepartition, CallLengthRepartition",
             )),
         }
     }
@@ -271,7 +262,7 @@ impl<'a> Builder<'a> {
             }
         }
         if matches!(kind, Kind::Send(_) | Kind::Pause(_) | Kind::TimeWait(_)) && !actions.is_empty() {
-            return Err(element.error("<action> may stand in recv, recvCmd and nop only"));
+            return Err(element.error("<action> may stand in recv and nop only"));
         }
         let step = Step {
             kind,

@@ -59,6 +59,7 @@ fn errors_have_file_line_and_element() {
         ),
         ("<label id=\"1\"/><label id=\"1\"/>", "stands twice"),
         ("<pause/>", "no <send> and no <recv>"),
+        ("<sendCmd>x</sendCmd>", "third-party call control"),
         ("<User variables=\"x\"/>", "not supported"),
     ] {
         let text = error(body);

@@ -107,6 +107,9 @@ pub struct Arguments {
     /// File with the token for it.
     #[arg(long)]
     pub token_file: Option<PathBuf>,
+    /// Ports of the caller on each of its cores: a target with several sockets shares its load out by them.
+    #[arg(long, default_value_t = 16)]
+    pub ports: u8,
     /// Cores of the generator.
     #[arg(long, default_value_t = 1)]
     pub shards: u16,

@@ -229,6 +229,7 @@ fn prepared(arguments: &Arguments, what: What) -> Result<(Prepared, Options), Re
         receive_timeout: Some(RECEIVE_TIMEOUT),
         shards: Some(arguments.shards.max(1)),
         rtp_ports: Some(ports),
+        ports: arguments.ports.clamp(1, 100),
         owned: arguments.i_own_the_target,
         scenario_file: arguments.caller_scenario.clone(),
         scenario_name: Some(name("uac", "uac_audio")),
@@ -384,6 +385,7 @@ fn parameters(arguments: &Arguments) -> Vec<(String, String)> {
         ),
         row("Tries of a load that misses a line", arguments.repeats.to_string()),
         row("Cores of the generator", arguments.shards.to_string()),
+        row("Ports of the caller", format!("{} on each core", arguments.ports)),
         row(
             "Audio",
             if arguments.audio {
