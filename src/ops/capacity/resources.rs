@@ -253,7 +253,7 @@ impl<'a> Estimate<'a> {
 
     /// How many more a second the processor and the table of transactions allow. A transaction that has ended
     /// stays in the table to answer copies, so that a rate of calls fills it after half a minute; `seconds` is how
-    /// long those of one piece of work stay, all together. REGISTERs are answered without.
+    /// long those of one piece of work stay, all together. With a full table REGISTERs are answered without one.
     fn rate(&self, now: f64, processor: Option<f64>, seconds: Option<f64>) -> (Option<f64>, Option<&'static str>) {
         let Some(processor) = processor else {
             return (None, None);
