@@ -30,6 +30,7 @@ def body(checks, arguments, folder):
         search(checks, ringload, folder, target, far_port, server)
     finally:
         server.stop()
+    echo(checks, ringload, folder)
     over_tcp(checks, ringload, folder)
 
 
@@ -96,6 +97,19 @@ def search(checks, ringload, folder, target, far_port, server):
     with open(os.path.join(report, "report.md"), encoding="utf-8") as file:
         text = file.read()
     checks.check("## Pass lines" in text and "](latency-calls-a-second.svg)" in text, "the report has lines and plots")
+
+
+def echo(checks, ringload, folder):
+    port = free_port("udp")
+    far = Process([ringload, "-sn", "uas", "-rtp_echo", "-p", port, "--quiet", "--rtp-ports", "16000-16999"],
+                  os.path.join(folder, "far4.out"), cwd=folder)
+    time.sleep(0.5)
+    code, figures = finished([ringload, f"127.0.0.1:{port}", "-sn", "uac_audio", "-r", 20, "-m", 10, "-d", "1s",
+                              "--rtp-ports", "17000-17999"], folder, "echo")
+    far.stop(8, signal.SIGINT)
+    heard = figures["audio"]
+    checks.check(code == 0 and heard["received"] > 450 and heard["crosstalk"] == 0 and heard["lost"] == 0,
+                 f"-rtp_echo sends audio back: {heard['sent']} out, {heard['received']} in")
 
 
 def over_tcp(checks, ringload, folder):

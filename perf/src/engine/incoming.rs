@@ -182,7 +182,7 @@ impl Engine {
         let Some(call) = self.calls.get_mut(id) else { return };
         call.received = print;
         remember(call, receive, incoming, keeps_last);
-        if self.scenario.has_audio
+        if self.has_audio
             && let Some(target) = message::audio_target(incoming.octets)
             && host.audio_port(id, &mut call.audio).is_some()
             && let Some(audio) = call.audio

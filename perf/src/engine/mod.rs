@@ -146,6 +146,8 @@ pub struct Engine {
     /// Calls that stand in [`Phase::Running`](call::Phase).
     running: u64,
     stopping: bool,
+    /// Each call has a media port.
+    has_audio: bool,
 }
 
 /// The shape of a run's load on one shard.
@@ -170,7 +172,9 @@ impl Engine {
         shards: u16,
         now: Time,
     ) -> Self {
-        let constant_media = !scenario.has_audio;
+        // An echo needs the port that the SDP names, whatever the scenario plays.
+        let has_audio = scenario.has_audio || settings.echo;
+        let constant_media = !has_audio;
         let ports: &[u16] = if settings.ports.is_empty() {
             &[settings.local.port()]
         } else {
@@ -205,6 +209,7 @@ impl Engine {
             arrived: now,
             running: 0,
             stopping: false,
+            has_audio,
             scenario,
             settings,
         }

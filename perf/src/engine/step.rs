@@ -175,7 +175,7 @@ impl Engine {
     }
 
     fn send(&mut self, id: CallId, at: usize, send: &Send, now: Time, host: &mut dyn Host) -> Done {
-        let wants_port = self.scenario.has_audio;
+        let wants_port = self.has_audio;
         let Some(call) = self.calls.get_mut(id) else {
             return Done::Ended;
         };
