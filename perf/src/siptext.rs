@@ -1,7 +1,8 @@
 //! Just enough SIP and SDP text for a load tool: it talks to servers under test with messages of
 //! its own and reads their answers. Not a parser for hostile input.
 
-use std::net::{IpAddr, SocketAddr};
+use crate::engine::message;
+use std::net::SocketAddr;
 
 /// Values of all header lines with this name (long form, or the given compact letter).
 pub fn headers<'a>(message: &'a str, name: &'a str, compact: &'a str) -> impl Iterator<Item = &'a str> {
@@ -45,21 +46,7 @@ pub fn cseq_method(message: &str) -> &str {
 #[must_use]
 pub fn sdp_audio(message: &str) -> Option<SocketAddr> {
     let body = message.split_once("\r\n\r\n").map_or(message, |(_, body)| body);
-    let mut address: Option<IpAddr> = None;
-    let mut port: Option<u16> = None;
-    for line in body.lines() {
-        if let Some(rest) = line.strip_prefix("c=IN IP") {
-            address = rest.split_ascii_whitespace().nth(1)?.parse().ok();
-        } else if let Some(rest) = line.strip_prefix("m=") {
-            if port.is_some() {
-                break;
-            }
-            port = rest
-                .strip_prefix("audio ")
-                .and_then(|rest| rest.split(' ').next()?.parse().ok());
-        }
-    }
-    Some(SocketAddr::new(address?, port.filter(|&port| port != 0)?))
+    message::sdp_audio(body.as_bytes())
 }
 
 /// An SDP body with one PCMU stream.

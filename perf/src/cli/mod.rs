@@ -2,6 +2,9 @@
 
 mod flags;
 mod options;
+mod table;
+mod values;
 
 pub use flags::{help, parse};
 pub use options::{Options, Ports};
+pub(crate) use values::ports;

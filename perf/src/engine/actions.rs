@@ -231,7 +231,7 @@ impl Engine {
         let Some(call) = self.calls.get_mut(id) else {
             return Done::Ended;
         };
-        if host.audio_port(id, &mut call.audio).is_none() {
+        if host.audio_port(&mut call.audio).is_none() {
             return self.fail(id, Failure::CannotSend, "no media port is free", now, host);
         }
         let Some(audio) = call.audio else { return Done::Next };

@@ -110,7 +110,8 @@ impl Arrivals {
 /// A shard's share of `whole` things dealt out in turn.
 #[must_use]
 pub fn share(whole: u64, shard: u32, shards: u32) -> u64 {
-    (whole + u64::from(shards - 1 - shard.min(shards - 1))) / u64::from(shards)
+    let shards = u64::from(shards);
+    whole / shards + u64::from(u64::from(shard) < whole % shards)
 }
 
 #[cfg(test)]

@@ -87,7 +87,6 @@ pub(super) struct Finished {
 
 /// One call.
 pub(super) struct Call {
-    pub(super) generation: u32,
     pub(super) number: u64,
     /// Which of our ports it uses.
     pub(super) port: usize,
@@ -168,7 +167,7 @@ struct Slot {
 }
 
 impl Calls {
-    pub(super) fn insert(&mut self, mut call: Box<Call>) -> CallId {
+    pub(super) fn insert(&mut self, call: Box<Call>) -> CallId {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
@@ -178,7 +177,6 @@ impl Calls {
         });
         let Self { slots, by_id, .. } = self;
         let generation = slots[index as usize].generation;
-        call.generation = generation;
         let hash = call.hash;
         slots[index as usize].call = Some(call);
         by_id.insert_unique(hash, index, |&at| hash_at(slots, at));

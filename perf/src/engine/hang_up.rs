@@ -64,13 +64,11 @@ impl Engine {
 
     /// No new calls. Calls that run are ended at once when `at_once`, otherwise they go on to their end.
     pub fn stop(&mut self, at_once: bool, now: Time, wall: Wall, host: &mut dyn Host) {
-        self.wall = wall;
         self.stopping = true;
-        self.arrivals.stop();
         if at_once {
-            for id in self.calls.ids() {
-                self.stop_call(id, now, host);
-            }
+            self.end_calls(now, wall, host);
+        } else {
+            self.arrivals.stop();
         }
     }
 
@@ -102,10 +100,7 @@ impl Engine {
                 Invite::Answered => {
                     let ack = acknowledged(&call.sent, &call.invite_text, &call.peer_tag);
                     if !call.sent.starts_with(b"ACK ") {
-                        self.scratch.clear();
-                        self.scratch.extend_from_slice(&ack);
-                        let peer = call.peer;
-                        self.put(id, peer, host);
+                        self.say(id, &ack, host);
                     }
                     Some(bye(&ack))
                 }
@@ -114,21 +109,25 @@ impl Engine {
             if let Some(request) = request {
                 call.phase = Phase::HangingUp;
                 if !request.is_empty() {
-                    call.invite = if call.invite == Invite::Answered {
-                        Invite::Over
-                    } else {
-                        call.invite
-                    };
-                    let peer = call.peer;
-                    self.scratch.clear();
-                    self.scratch.extend_from_slice(&request);
-                    self.put(id, peer, host);
+                    if call.invite == Invite::Answered {
+                        call.invite = Invite::Over;
+                    }
+                    self.say(id, &request, host);
                 }
             }
         }
         if let Some(call) = self.calls.get_mut(id) {
             call.timer = self.wheel.insert(now + PATIENCE, Timer::Remove(id));
         }
+    }
+
+    /// Sends a text to the call's other end.
+    fn say(&mut self, id: CallId, text: &[u8], host: &mut dyn Host) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let peer = call.peer;
+        self.scratch.clear();
+        self.scratch.extend_from_slice(text);
+        self.put(id, peer, host);
     }
 
     /// Sends what is in the scratch buffer.
@@ -147,10 +146,8 @@ impl Engine {
             if incoming.method == b"INVITE" && call.invite == Invite::Sent {
                 // Now it may be cancelled.
                 call.invite = Invite::Provisional;
-                let (request, peer) = (cancel(&call.invite_text), call.peer);
-                self.scratch.clear();
-                self.scratch.extend_from_slice(&request);
-                self.put(id, peer, host);
+                let request = cancel(&call.invite_text);
+                self.say(id, &request, host);
             }
             return;
         }
@@ -159,11 +156,8 @@ impl Engine {
                 let Some(call) = self.calls.get_mut(id) else { return };
                 let tag = incoming.peer_tag().unwrap_or_default();
                 let ack = acknowledged(b"", &call.invite_text, tag);
-                let (request, peer) = (bye(&ack), call.peer);
-                for text in [&ack, &request] {
-                    self.scratch.clear();
-                    self.scratch.extend_from_slice(text);
-                    self.put(id, peer, host);
+                for text in [&ack, &bye(&ack)] {
+                    self.say(id, text, host);
                 }
                 return;
             }
@@ -190,10 +184,7 @@ impl Engine {
             0,
             false,
         );
-        let peer = call.peer;
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&text);
-        self.put(id, peer, host);
+        self.say(id, &text, host);
     }
 
     /// 200 for a request that the scenario does not wait for.

@@ -2,7 +2,7 @@
 
 use super::call::{Call, CallId, Invite, Peer, Phase};
 use super::message::{self, Incoming};
-use super::{AudioOrder, Clock, Engine, Failure, Host, Note, auth, record};
+use super::{AudioOrder, Clock, Engine, Failure, Host, Note, StepCount, auth, record};
 use crate::scenario::{Expect, Kind, Optional, Receive, Role, Scenario, Start};
 use shards::{Buf, Time, TimerId};
 
@@ -93,15 +93,16 @@ impl Engine {
         }
         match self.find(id, incoming) {
             Match::Step(at) => self.matched(id, at, incoming, print, now, host),
-            Match::Copy => self.final_copy(id, incoming, now, host),
+            Match::Copy => self.copy_came(id, incoming, host),
             Match::None => self.unexpected(id, incoming, print, now, host),
         }
     }
 
-    /// The message that came last came again: what was sent in answer to it is sent again.
+    /// A message came again, the last one or a final response whose transaction is over: what was sent in answer
+    /// to it is sent again; an INVITE's is acknowledged again (RFC 3261 section 13.2.2.4).
     fn copy_came(&mut self, id: CallId, incoming: &Incoming<'_>, host: &mut dyn Host) {
         let Some(call) = self.calls.get_mut(id) else { return };
-        let at = call.step.min(self.stats.counters.steps.len().saturating_sub(1));
+        let at = last_of(&self.stats.counters.steps, call);
         self.stats.counters.steps[at].retransmissions += 1;
         // An ACK is never answered: two ends that repeat to each other would never stop.
         let is_answer = if incoming.is_request() {
@@ -110,18 +111,6 @@ impl Engine {
             call.sent.starts_with(b"ACK ") && incoming.method == b"INVITE"
         };
         if is_answer {
-            self.stats.counters.retransmissions += 1;
-            host.send(call.peer, &call.sent, id, call.port);
-        }
-    }
-
-    /// A copy of a final response whose transaction is over: an INVITE's is acknowledged again (RFC 3261
-    /// section 13.2.2.4).
-    fn final_copy(&mut self, id: CallId, incoming: &Incoming<'_>, _now: Time, host: &mut dyn Host) {
-        let Some(call) = self.calls.get_mut(id) else { return };
-        let at = call.step.min(self.stats.counters.steps.len().saturating_sub(1));
-        self.stats.counters.steps[at].retransmissions += 1;
-        if incoming.method == b"INVITE" && call.sent.starts_with(b"ACK ") {
             self.stats.counters.retransmissions += 1;
             host.send(call.peer, &call.sent, id, call.port);
         }
@@ -184,7 +173,7 @@ impl Engine {
         remember(call, receive, incoming, keeps_last);
         if self.has_audio
             && let Some(target) = message::audio_target(incoming.octets)
-            && host.audio_port(id, &mut call.audio).is_some()
+            && host.audio_port(&mut call.audio).is_some()
             && let Some(audio) = call.audio
         {
             host.audio(now, audio, AudioOrder::Remote(target));
@@ -231,11 +220,9 @@ impl Engine {
         let micros = |since: Time| u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
         if incoming.is_request() {
             if incoming.method == b"INVITE" && call.incoming {
-                call.invite = if call.invite == Invite::Answered {
-                    Invite::Answered
-                } else {
-                    Invite::Sent
-                };
+                if call.invite != Invite::Answered {
+                    call.invite = Invite::Sent;
+                }
             } else if incoming.method == b"BYE" {
                 call.invite = Invite::Over;
             }
@@ -285,7 +272,7 @@ impl Engine {
             self.stats.counters.out_of_call += 1;
             return;
         }
-        let at = call.step.min(self.stats.counters.steps.len().saturating_sub(1));
+        let at = last_of(&self.stats.counters.steps, call);
         self.stats.counters.steps[at].unexpected += 1;
         if self.settings.trace.errors {
             let line = self.scenario.steps.get(at).map_or(0, |step| step.line);
@@ -335,6 +322,11 @@ impl Engine {
             host.send(call.peer, &call.sent, id, call.port);
         }
     }
+}
+
+/// The step that a call stands at; past the end, the last one.
+fn last_of(steps: &[StepCount], call: &Call) -> usize {
+    call.step.min(steps.len().saturating_sub(1))
 }
 
 /// Requests that end calls and begin none.

@@ -208,8 +208,14 @@ pub fn entries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Where the SDP in a message wants audio: the first `m=audio` with its own or the session's `c=`.
 #[must_use]
 pub fn audio_target(octets: &[u8]) -> Option<std::net::SocketAddr> {
+    sdp_audio(body(octets))
+}
+
+/// The same of an SDP alone.
+#[must_use]
+pub fn sdp_audio(sdp: &[u8]) -> Option<std::net::SocketAddr> {
     let (mut address, mut port) = (None, None);
-    for line in body(octets).split(|&octet| octet == b'\n') {
+    for line in sdp.split(|&octet| octet == b'\n') {
         let line = std::str::from_utf8(line).ok()?.trim_end();
         if let Some(rest) = line.strip_prefix("c=IN IP") {
             address = rest.split(' ').nth(1).and_then(|text| text.parse().ok()).or(address);

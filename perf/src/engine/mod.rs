@@ -79,12 +79,11 @@ pub enum Wish {
 
 /// What an engine reaches of the world.
 pub trait Host {
-    /// Sends a message.
-    /// Datagrams leave from the call's own of our ports.
+    /// Sends a message; a datagram leaves from this one of our ports.
     fn send(&mut self, to: Peer, octets: &[u8], call: CallId, port: usize);
 
     /// The call's media port, opened when it has none yet; `None` when none can be had.
-    fn audio_port(&mut self, call: CallId, audio: &mut Option<u32>) -> Option<u16>;
+    fn audio_port(&mut self, audio: &mut Option<u32>) -> Option<u16>;
 
     /// Does something with an opened port.
     fn audio(&mut self, now: Time, audio: u32, order: AudioOrder<'_>);

@@ -90,7 +90,6 @@ impl Engine {
             .collect();
         let hash = fingerprint(&id);
         let call = Call {
-            generation: 0,
             number,
             port: (number / self.shards) as usize % self.bound.len().max(1),
             id,

@@ -26,10 +26,10 @@ pub(super) enum Done {
 impl Engine {
     /// Executes a call from its present step on.
     pub(super) fn run(&mut self, id: CallId, now: Time, host: &mut dyn Host) {
+        let scenario = self.scenario.clone();
         for _ in 0..MOST_STEPS {
             let Some(call) = self.calls.get_mut(id) else { return };
             let at = call.step;
-            let scenario = self.scenario.clone();
             let Some(step) = scenario.steps.get(at) else {
                 return self.succeed(id, now, host);
             };
@@ -65,9 +65,7 @@ impl Engine {
             };
             match done {
                 Done::Next => {
-                    if !matches!(step.kind, Kind::Receive(_)) {
-                        self.read_watch(id, at, now);
-                    }
+                    self.read_watch(id, at, now);
                     self.advance(id, at);
                 }
                 Done::Jump(to) => {
@@ -180,7 +178,7 @@ impl Engine {
             return Done::Ended;
         };
         let audio_port = if wants_port {
-            host.audio_port(id, &mut call.audio)
+            host.audio_port(&mut call.audio)
         } else {
             None
         };
@@ -211,11 +209,9 @@ impl Engine {
         match &send.start {
             Start::Request(method) => match &**method {
                 "INVITE" => {
-                    call.invite = if call.invite == Invite::Answered {
-                        Invite::Answered
-                    } else {
-                        Invite::Sent
-                    };
+                    if call.invite != Invite::Answered {
+                        call.invite = Invite::Sent;
+                    }
                     call.invite_text = Buf::copy_of(&self.scratch);
                 }
                 "CANCEL" => call.invite = Invite::Over,

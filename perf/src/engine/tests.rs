@@ -18,7 +18,7 @@ impl Host for Wire {
         self.all.push(String::from_utf8_lossy(octets).into_owned());
         self.out.push_back(octets.to_vec());
     }
-    fn audio_port(&mut self, _: CallId, audio: &mut Option<u32>) -> Option<u16> {
+    fn audio_port(&mut self, audio: &mut Option<u32>) -> Option<u16> {
         *audio = Some(1);
         Some(4000)
     }

@@ -10,7 +10,7 @@ pub use figures::AudioFigures;
 use super::Order;
 use crate::audio::judge::{Judge, Kind};
 use crate::audio::schedule::Schedule;
-use crate::engine::{AudioOrder, CallId, record};
+use crate::engine::{AudioOrder, record};
 use crate::run::is_loopback;
 use player::Player;
 use shards::{Host, MediaSlice, Outbox, Slot, Target, Time, Verdict, Wheel};
@@ -71,7 +71,6 @@ pub(super) struct Desk {
     captures: Wheel<(u32, u32)>,
     ticked_ms: u64,
     serial: u32,
-    /// Wall minus monotonic clock in nanoseconds, read at each tick.
     figures: AudioFigures,
 }
 
@@ -107,7 +106,7 @@ impl Desk {
     }
 
     /// A port for a call. Ports are used in turn, so that a former call's stragglers do not come to the next.
-    pub(super) fn open(&mut self, _role: usize, _call: CallId, _now: Time, host: &mut dyn Host<Order>) -> Option<u32> {
+    pub(super) fn open(&mut self, host: &mut dyn Host<Order>) -> Option<u32> {
         for _ in 0..self.free.len() {
             let slot = self.free.pop_front()?;
             if host.open_media(Slot(slot)).is_err() {

@@ -45,9 +45,9 @@ impl Host for Ends<'_, '_> {
         }
     }
 
-    fn audio_port(&mut self, call: CallId, audio: &mut Option<u32>) -> Option<u16> {
+    fn audio_port(&mut self, audio: &mut Option<u32>) -> Option<u16> {
         if audio.is_none() {
-            *audio = self.desk.open(self.role, call, self.cx.now, self.cx.host);
+            *audio = self.desk.open(self.cx.host);
         }
         audio.and_then(|audio| self.desk.port(audio))
     }

@@ -247,11 +247,7 @@ pub fn conduct(options: &Options, prepared: &Prepared, signals: &Signals) -> Res
         let rate = if keep.is_some() { 1e6 } else { rate };
         Load {
             arrivals: Arrivals::new(if is_client { rate } else { 0.0 }, most, shard, shards, start),
-            limit: if limit == u64::MAX {
-                limit
-            } else {
-                share(limit, shard.into(), shards.into()).max(1)
-            },
+            limit: share(limit, shard.into(), shards.into()).max(1),
             keep: keep.map(|keep| share(keep, shard.into(), shards.into())),
         }
     };

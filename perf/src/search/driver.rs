@@ -5,7 +5,7 @@ use super::probe::Web;
 use super::trial::{Bench, Carried};
 use super::{Arguments, What};
 use crate::calendar;
-use crate::cli::Options;
+use crate::cli::{self, Options};
 use crate::engine::{Arrivals, Load};
 use crate::report_search::{Capacity, Report, Search, Trial, markdown, plots};
 use crate::rig::{Clips, Figures};
@@ -205,11 +205,8 @@ fn tell(trial: &Trial) {
 fn prepared(arguments: &Arguments, what: What) -> Result<(Prepared, Options), Refusal> {
     let target = resolve(&arguments.target, 5060)?;
     let answer = resolve(&arguments.answer, 5080)?;
-    let ports = arguments
-        .rtp_ports
-        .split_once('-')
-        .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)))
-        .ok_or_else(|| Refusal::error(format!("--rtp-ports {}: FIRST-LAST is expected", arguments.rtp_ports)))?;
+    let ports =
+        cli::ports(&arguments.rtp_ports).map_err(|sentence| Refusal::error(format!("--rtp-ports {sentence}")))?;
     let name = |plain: &str, audio: &str| {
         if arguments.audio {
             audio.to_owned()

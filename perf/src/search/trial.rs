@@ -73,7 +73,7 @@ impl Bench<'_> {
         let mut standing = 0.0;
         match what {
             What::Rate | What::Register => {
-                self.begin(load, None, u64::MAX >> 8);
+                self.begin(load, None, u64::MAX);
                 self.wait(SETTLE, || false);
                 first = Sample::take(self.arguments.pid);
                 total = self.fleet.figures();
@@ -82,7 +82,7 @@ impl Bench<'_> {
             }
             What::Calls => {
                 let ramp = self.arguments.ramp.max(load / 30.0);
-                self.begin(ramp, Some(load as u64), u64::MAX >> 8);
+                self.begin(ramp, Some(load as u64), u64::MAX);
                 let ramp_time = Duration::from_secs_f64(load / ramp * RAMP_SLACK + 2.0);
                 self.wait(ramp_time, || self.fleet.running(0) as f64 >= load);
                 self.wait(SETTLE, || false);
