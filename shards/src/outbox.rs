@@ -34,6 +34,7 @@ pub struct Datagram {
 pub struct Outbox {
     arena: Vec<u8>,
     datagrams: Vec<Datagram>,
+    fetches: Vec<Slot>,
     log: Vec<u8>,
     log_taken: u64,
     log_mark: Arc<AtomicU64>,
@@ -55,6 +56,12 @@ impl Outbox {
     /// Queues a datagram by copying `bytes`.
     pub fn datagram(&mut self, target: Target, bytes: &[u8]) {
         self.datagram_with(target, |arena| arena.extend_from_slice(bytes));
+    }
+
+    /// Reads what waits in a media slot's socket, up to about 30 packets: they come with the next batch. Only
+    /// where the plan says [`fetched_media`](crate::Plan::fetched_media).
+    pub fn fetch(&mut self, slot: Slot) {
+        self.fetches.push(slot);
     }
 
     /// Appends to the shard's log; returns the log offset after the record. The program hears
@@ -108,9 +115,16 @@ impl Outbox {
             .unwrap_or(&[])
     }
 
-    /// For back-ends: forgets the datagrams, keeps the memory.
+    /// For back-ends: the media slots to read, in order.
+    #[must_use]
+    pub fn fetches(&self) -> &[Slot] {
+        &self.fetches
+    }
+
+    /// For back-ends: forgets the datagrams and the slots to read, keeps the memory.
     pub fn clear_datagrams(&mut self) {
         self.arena.clear();
         self.datagrams.clear();
+        self.fetches.clear();
     }
 }

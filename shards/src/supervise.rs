@@ -100,6 +100,10 @@ pub struct Plan {
     /// The kernel notes the arrival of every datagram, for [`crate::Program::media_at`] and
     /// [`crate::Program::datagram_at`]; otherwise of one media socket in sixteen.
     pub arrival_times: bool,
+    /// Media sockets are read when the program asks for it ([`crate::Outbox::fetch`]) instead of with each
+    /// packet that comes: a packet then costs neither its sender nor us a wake-up. For programs that know
+    /// their pace and judge by the kernel's times of arrival.
+    pub fetched_media: bool,
     /// Deadlines are kept under load too: packets are gathered until the next deadline, at most for so
     /// long, and it does not wait for them.
     pub punctual: Option<Duration>,
@@ -134,6 +138,7 @@ impl Default for Plan {
             own_ports: Vec::new(),
             media: Vec::new(),
             arrival_times: false,
+            fetched_media: false,
             punctual: None,
             framer: no_framer,
             mesh_capacity: 4096,

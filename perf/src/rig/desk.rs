@@ -3,6 +3,7 @@
 mod clips;
 mod figures;
 mod player;
+mod reading;
 
 pub use clips::Clips;
 pub use figures::AudioFigures;
@@ -26,6 +27,8 @@ pub struct AudioPlan {
     pub slice: Option<MediaSlice>,
     /// Marks the packets of this run.
     pub run: u32,
+    /// Ports are read on demand, together, not with each packet.
+    pub fetched: bool,
     /// Send back whatever comes (`-rtp_echo`).
     pub echo: bool,
     /// Audio may be sent beyond loopback.
@@ -45,6 +48,8 @@ struct Stream {
     /// Its number in marks.
     me: u32,
     remote: Option<SocketAddr>,
+    /// Its socket is connected to `remote`, or will be.
+    pointed: bool,
     judge: Judge,
     player: Option<Player>,
     echo: bool,
@@ -56,6 +61,8 @@ struct Stream {
     left_us: u64,
     /// When audio may first be heard, microseconds of the wall clock.
     since_us: u64,
+    /// When the port was opened for this call: what came before was for a former one.
+    opened_us: u64,
     arrived_us: u64,
 }
 
@@ -69,7 +76,13 @@ pub(super) struct Desk {
     by_slot: Vec<u32>,
     schedule: Schedule,
     captures: Wheel<(u32, u32)>,
+    /// Streams of calls that are over: read once more, then judged. With the time of that reading.
+    closing: VecDeque<(u32, Option<Time>)>,
+    /// Sockets to connect, or to free from that.
+    points: Vec<(Slot, Option<SocketAddr>)>,
     ticked_ms: u64,
+    /// Ticks so far: whose turn it is to be read.
+    round: usize,
     serial: u32,
     figures: AudioFigures,
 }
@@ -98,7 +111,10 @@ impl Desk {
             by_slot: vec![NONE; slots as usize],
             schedule: Schedule::new(0),
             captures: Wheel::new(Time::ZERO),
+            closing: VecDeque::new(),
+            points: Vec::new(),
             ticked_ms: 0,
+            round: 0,
             serial: 0,
             figures: AudioFigures::default(),
             plan,
@@ -127,6 +143,7 @@ impl Desk {
                 port,
                 me: self.number(),
                 remote: None,
+                pointed: false,
                 judge: Judge::default(),
                 player: None,
                 echo: self.plan.echo,
@@ -135,6 +152,7 @@ impl Desk {
                 sent: 0,
                 left_us: 0,
                 since_us: 0,
+                opened_us: wall_us(),
                 arrived_us: 0,
             };
             let index = match self.spare.pop() {
@@ -177,7 +195,14 @@ impl Desk {
         match order {
             AudioOrder::Remote(address) => {
                 // SDP may name anybody: audio goes beyond loopback only with the operator's word.
-                stream.remote = Some(address).filter(|address| allow_any || is_loopback(address.ip()));
+                let remote = Some(address).filter(|address| allow_any || is_loopback(address.ip()));
+                if stream.remote != remote && std::mem::take(&mut stream.pointed) {
+                    let slot = stream.slot;
+                    self.points.push((slot, None));
+                }
+                if let Some(stream) = self.stream(audio) {
+                    stream.remote = remote;
+                }
             }
             AudioOrder::Echo => stream.echo = true,
             AudioOrder::Pause => {
@@ -228,15 +253,17 @@ impl Desk {
             return;
         };
         stream.live = false;
-        self.figures.judged(&stream.judge, stream.sent, stream.since_us);
-        self.by_slot[stream.slot.0 as usize] = NONE;
-        self.free.push_back(stream.slot.0);
-        self.spare.push(audio);
-        self.figures.open -= 1;
+        if self.plan.fetched {
+            self.closing.push_back((audio, None));
+        } else {
+            self.judge(audio);
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        let tick = (!self.schedule.is_empty()).then(|| Time::from_millis((self.ticked_ms / TICK_MS + 1) * TICK_MS));
+        let tick = self
+            .ticks()
+            .then(|| Time::from_millis((self.ticked_ms / TICK_MS + 1) * TICK_MS));
         match (tick, self.captures.next()) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -245,7 +272,7 @@ impl Desk {
 
     /// Sends every packet that is due.
     pub(super) fn play(&mut self, now: Time, out: &mut Outbox) {
-        let tick = !self.schedule.is_empty() && now.millis() / TICK_MS > self.ticked_ms / TICK_MS;
+        let tick = self.ticks() && now.millis() / TICK_MS > self.ticked_ms / TICK_MS;
         if !tick && self.captures.next().is_none_or(|at| at > now) {
             return;
         }
@@ -264,6 +291,7 @@ impl Desk {
                 self.schedule.leave(audio);
             }
             self.figures.skipped = self.schedule.skipped();
+            self.fetch(now, out);
         }
         while let Some((audio, generation)) = self.captures.pop(now) {
             let Some(stream) = self.stream(audio).filter(|stream| stream.generation == generation) else {
@@ -297,11 +325,19 @@ impl Desk {
             return Verdict::Drop;
         };
         let arrived_us = arrived.map_or_else(wall_us, |nanos| nanos / 1000);
+        if arrived_us < stream.opened_us {
+            self.figures.stray += 1;
+            return Verdict::Drop;
+        }
         let heard = stream.judge.packet(stream.me, self.plan.run, arrived_us, packet);
         if heard.kind == Kind::Control {
             return Verdict::Drop;
         }
         self.figures.heard(&heard, arrived_us, &mut stream.arrived_us);
+        if self.plan.fetched && reading::may_point(index) && !stream.pointed && stream.remote == Some(from) {
+            stream.pointed = true;
+            self.points.push((slot, stream.remote));
+        }
         if stream.echo {
             self.figures.echoed += 1;
             return Verdict::Relay { slot, to: from };

@@ -284,9 +284,10 @@ impl Program for Rig {
         }
     }
 
-    fn batch_end(&mut self, _: &mut Cx<'_, Order>) {
+    fn batch_end(&mut self, cx: &mut Cx<'_, Order>) {
+        self.desk.point(cx.host);
         let lights = &self.lights;
-        let mut idle = true;
+        let mut idle = self.desk.is_idle();
         for (role, place) in self.roles.iter().enumerate() {
             let counters = &place.engine.stats.counters;
             lights.running[role].store(place.engine.running(), Ordering::Relaxed);

@@ -54,12 +54,15 @@ impl Fleet {
             .iter()
             .any(|role| role.scenario.has_audio || role.settings.echo);
         let echo = prepared.roles.iter().any(|role| role.settings.echo);
+        // An echo is sent back at once; what is only judged may wait in the kernel.
+        let fetched = has_audio && !echo && !prepared.roles.iter().any(|role| role.scenario.echoes());
         let mut plan = Plan {
             shards,
             // Not pinned unless asked for: what is tested has its threads on the same cores, often pinned.
             cores: Some(options.cores.clone().unwrap_or_default()),
             framer: frame,
             arrival_times: true,
+            fetched_media: fetched,
             // Audio is handled with the packets that leave; without it a short wait saves wake-ups. Times are the
             // kernel's, so that neither costs exactness. An echo is sent back soon.
             punctual: Some(Duration::from_millis(match (has_audio, echo) {
@@ -67,8 +70,8 @@ impl Fleet {
                 (true, false) => TICK_MS,
                 (false, false) => 2,
             })),
-            media_buffers: 4096,
-            signal_buffers: 2048,
+            media_buffers: 1024,
+            signal_buffers: 512,
             mesh_capacity: 16_384,
             stream_capacity: 16_384,
             streams: StreamLimits {
@@ -138,6 +141,7 @@ impl Fleet {
             let audio = AudioPlan {
                 slice: seat.media.clone(),
                 run,
+                fetched,
                 echo,
                 allow_any,
                 clips: clips.clone(),

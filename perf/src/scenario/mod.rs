@@ -46,6 +46,15 @@ pub struct Scenario {
     pub writes_globals: bool,
 }
 
+impl Scenario {
+    /// Whether calls send back what they hear.
+    #[must_use]
+    pub fn echoes(&self) -> bool {
+        let is_echo = |action: &Action| matches!(action, Action::Exec(Exec::Echo));
+        self.steps.iter().any(|step| step.actions.iter().any(is_echo))
+    }
+}
+
 /// Who begins a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {

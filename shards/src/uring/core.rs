@@ -35,6 +35,8 @@ pub(super) struct Core {
     peers: Vec<Option<SocketAddr>>,
     opened: u64,
     stamps: Stamps,
+    /// Media sockets are read on demand.
+    fetched: bool,
     bell: RawFd,
 }
 
@@ -69,6 +71,7 @@ impl Core {
             peers: Vec::new(),
             opened: 0,
             stamps: Stamps::new(plan.arrival_times),
+            fetched: plan.fetched_media,
             bell,
         };
         let wanted = core.slice.as_ref().map_or(0, MediaSlice::slots);
@@ -174,7 +177,8 @@ impl Core {
         unsafe { self.ring.push(&entry) };
     }
 
-    /// Starts (again) the endless receive of a socket.
+    /// Starts (again) the endless receive of a socket. On demand, it takes what waits there and ends with
+    /// EAGAIN.
     pub(super) fn arm(&mut self, kind: Kind, index: u32) {
         let (socket, group, header) = match kind {
             Kind::ListenerReceive if self.stamps.everywhere() => (index, SIGNAL_GROUP, &self.stamped),
@@ -182,11 +186,22 @@ impl Core {
             _ if self.stamps.on(index) => (self.socket_of(Slot(index)), MEDIA_GROUP, &self.stamped),
             _ => (self.socket_of(Slot(index)), MEDIA_GROUP, &self.plain),
         };
+        let flags = if kind == Kind::MediaReceive && self.fetched {
+            libc::MSG_DONTWAIT as u32
+        } else {
+            0
+        };
         let entry = opcode::RecvMsgMulti::new(Fixed(socket), &raw const **header, group)
+            .flags(flags)
             .build()
             .user_data(kind.tag(index));
         // SAFETY: the header is boxed in `self`, which outlives the ring's requests (`Drop`).
         unsafe { self.ring.push(&entry) };
+    }
+
+    /// Whether media is read on demand.
+    pub(super) fn fetches(&self) -> bool {
+        self.fetched
     }
 
     fn socket_of(&self, slot: Slot) -> u32 {
@@ -217,7 +232,9 @@ impl Core {
         }
         self.opened += 1;
         self.stats.media_open.set(self.opened);
-        self.arm(Kind::MediaReceive, slot.0);
+        if !self.fetched {
+            self.arm(Kind::MediaReceive, slot.0);
+        }
         Ok(())
     }
 
@@ -264,7 +281,7 @@ impl Core {
         true
     }
 
-    /// Queues the outbox's datagrams.
+    /// Queues the outbox's datagrams, and the reading of the slots that it names.
     /// # Safety
     /// The outbox must stay as it is until everything was handed over.
     pub(super) unsafe fn send_all(&mut self, outbox: &Outbox) {
@@ -290,6 +307,11 @@ impl Core {
             };
             count.add(1);
             size.add(octets.len() as u64);
+        }
+        for slot in outbox.fetches() {
+            if self.fetched && self.open.get(slot.0 as usize) == Some(&true) {
+                self.arm(Kind::MediaReceive, slot.0);
+            }
         }
     }
 

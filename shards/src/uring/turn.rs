@@ -300,7 +300,8 @@ impl<M: Send + 'static> PacketThread<M> {
             };
             match kind {
                 Kind::MediaReceive => {
-                    media += 1;
+                    // On demand, each read ends with one that is none.
+                    media += usize::from(completion.result() >= 0);
                     self.media(program, Slot(index), &completion);
                 }
                 Kind::ListenerReceive => {
@@ -404,10 +405,11 @@ impl<M: Send + 'static> PacketThread<M> {
     fn rearm(&mut self, kind: Kind, index: u32, result: i32) {
         if result == -libc::ENOBUFS {
             self.core.stats.enobufs.add(1);
-        } else if result < 0 {
+        } else if result < 0 && result != -libc::EAGAIN {
             self.core.stats.receive_errors.add(1);
         }
-        if result != -libc::ECANCELED && result != -libc::EBADF {
+        if result != -libc::ECANCELED && result != -libc::EBADF && !(kind == Kind::MediaReceive && self.core.fetches())
+        {
             self.ended.push_back((kind, index));
         }
     }

@@ -1,6 +1,6 @@
 //! The kernel back-end over loopback with a small program.
 //!
-//! Datagrams and stream messages are commands: `echo …`, `open S`, `relay A B PORT`, `hop N`,
+//! Datagrams and stream messages are commands: `echo …`, `relay A B PORT`, `fetch S`, `hop N`,
 //! `timer MS`, `log …`, `panic`.
 
 mod faults;
@@ -83,6 +83,7 @@ impl Program for Small {
                 cx.host.point_media(slot, (port != 0).then_some(peer));
                 Self::answer(cx, from, "pointed");
             }
+            "fetch" => cx.out.fetch(Slot(number())),
             "hop" => {
                 let left = number();
                 let to = (cx.shard + 1) % cx.shards;

@@ -157,6 +157,57 @@ fn a_pointed_socket_hears_its_peer_alone_without_the_newer_features() {
 }
 
 #[test]
+fn media_on_demand_waits_until_it_is_fetched() {
+    let bench = start(1, false, None, |plan| plan.fetched_media = true);
+    let (phone, far) = (Phone::new(), Phone::new());
+    let answer = phone.ask(bench.udp, &format!("relay 0 2 {}", far.port()));
+    let media: u16 = answer
+        .strip_prefix("Ok(()) ")
+        .and_then(|port| port.parse().ok())
+        .expect(&answer);
+    let to = SocketAddr::from(([127, 0, 0, 1], media));
+    // An empty socket ends the reading too.
+    phone.send(bench.udp, b"fetch 0");
+    for _ in 0..2 {
+        assert_eq!(phone.ask(bench.udp, "echo x"), "echo x", "a turn later it was read");
+    }
+    for count in [1, 30, 3] {
+        for i in 0..count {
+            phone.send(to, &[b'r', i]);
+        }
+        assert_eq!(phone.ask(bench.udp, "echo x"), "echo x");
+        assert_eq!(
+            bench.handle.stats(0).media_out.get(),
+            bench.handle.stats(0).media_in.get()
+        );
+        far.0.set_nonblocking(true).expect("set");
+        assert!(
+            far.0.recv(&mut [0; 8]).is_err(),
+            "nothing is read before it is asked for"
+        );
+        far.0.set_nonblocking(false).expect("set");
+        phone.send(bench.udp, b"fetch 0");
+        for i in 0..count {
+            assert_eq!(far.receive().0, [b'R', i]);
+        }
+    }
+    // More than one fetch takes: the rest waits for the next time.
+    for i in 0..100u8 {
+        phone.send(to, &[b'r', i]);
+    }
+    let mut came = 0;
+    far.0.set_read_timeout(Some(Duration::from_millis(300))).expect("set");
+    for _ in 0..5 {
+        phone.send(bench.udp, b"fetch 0");
+        while far.0.recv(&mut [0; 8]).is_ok() {
+            came += 1;
+        }
+    }
+    assert_eq!(came, 100);
+    assert_eq!(bench.handle.stats(0).receive_errors.get(), 0);
+}
+
+#[test]
 fn a_port_in_use_is_told() {
     let bench = start(1, false, None, |_| ());
     let phone = Phone::new();
