@@ -101,6 +101,35 @@ def meet(folder, first, second, ringload, refuses=None):
             process.stop(3)
 
 
+def passive(folder, first, second, ringload):
+    """Controller A is called, and asks B before it answers; returns what the controllers counted."""
+    tool = {"sipp": "sipp", "ringload": ringload}
+    name = f"{first}-{second}-passive"
+    ports = {scenario: free_port("udp") for scenario in ("user_uas", "twin_asks", "twin_passive")}
+    link = free_port("tcp")
+    twin = ["-3pcc", f"127.0.0.1:{link}"]
+    running = []
+    try:
+        asked, _ = generator(name, ringload, "user_uas", ["-p", ports["user_uas"], "-m", CALLS], folder)
+        b, b_stat = generator(name, tool[second], "twin_asks",
+                              [f"127.0.0.1:{ports['user_uas']}", "-p", ports["twin_asks"], *twin], folder)
+        running += [asked, b]
+        check(lib.eventually(5, lambda: bound("udp", ports["user_uas"]) and bound("tcp", link)), f"{name}: {b.tail()}")
+        a, a_stat = generator(name, tool[first], "twin_passive", ["-p", ports["twin_passive"], *twin, "-m", CALLS], folder)
+        running.append(a)
+        check(lib.eventually(5, lambda: bound("udp", ports["twin_passive"])), f"{name}: {a.tail()}")
+        calling = Process([ringload, f"127.0.0.1:{ports['twin_passive']}", "-i", "127.0.0.1", "-m", CALLS, "-r", 40,
+                           "-timeout", 20, "--quiet"], os.path.join(folder, f"{name}-uac.out"), cwd=folder)
+        running.append(calling)
+        for process, what in ((calling, "the caller"), (a, "controller A"), (b, "controller B"), (asked, "who is asked")):
+            code = process.wait(20)
+            check(code == 0, f"{name}: {what} ends with {code}: {process.tail()}")
+        return {"twin_passive": counts(a_stat), "twin_asks": counts(b_stat)}
+    finally:
+        for process in running:
+            process.stop(3)
+
+
 def refused(ringload, arguments, expected):
     done = subprocess.run([ringload, *arguments], capture_output=True, text=True, timeout=10, check=False)
     check(done.returncode in (254, 255) and expected in done.stderr, f"{arguments}: {done.returncode} {done.stderr}")
@@ -160,6 +189,11 @@ def body(checks, arguments, folder):
         check(found == reference, f"{first} as A, {second} as B: {found}, SIPp with SIPp {reference}")
         checks.check(True, f"{first} as controller A, {second} as B: {CALLS} calls, counts as SIPp with SIPp")
     refused_calls(checks, ringload, folder)
+    reference = passive(folder, "sipp", "sipp", ringload)
+    for first, second in (("sipp", "ringload"), ("ringload", "sipp"), ("ringload", "ringload")):
+        found = passive(folder, first, second, ringload)
+        check(found == reference, f"{first} as called A, {second} as B: {found}, SIPp with SIPp {reference}")
+    checks.check(True, "a controller A that is called asks its twin before it answers, counts as SIPp with SIPp")
 
 
 def refused_calls(checks, ringload, folder):

@@ -76,7 +76,12 @@ impl Engine {
     /// A call that the other end began.
     pub(super) fn begin_incoming(&mut self, call_id: &[u8], peer: Peer, now: Time) -> CallId {
         let number = self.take_number();
-        self.stats.counters.incoming += 1;
+        // As SIPp: the calls of a controller are outgoing, whoever begins them.
+        if self.scenario.controller.is_some() {
+            self.stats.counters.outgoing += 1;
+        } else {
+            self.stats.counters.incoming += 1;
+        }
         self.new_call(number, Buf::copy_of(call_id), peer, true, now, now)
     }
 
