@@ -5,6 +5,9 @@ use super::table::{Flag, OWN, SIPP};
 use crate::scenario::builtin;
 use std::fmt::Write as _;
 
+/// SIPp's flags of third-party call control among several.
+const EXTENDED: [&str; 3] = ["-master", "-slave", "-slave_cfg"];
+
 /// Reads a command line, without the program's name.
 /// # Errors
 /// One sentence about what is wrong.
@@ -18,6 +21,11 @@ pub fn parse(arguments: &[String]) -> Result<Options, String> {
             }
             options.remote = Some(argument.clone());
             continue;
+        }
+        if EXTENDED.contains(&&**argument) {
+            return Err(format!(
+                "{argument}: third-party call control among more than two (SIPp's extended mode) is not supported by ringload; -3pcc HOST:PORT is, with one twin"
+            ));
         }
         let Some(flag) = SIPP.iter().chain(OWN).find(|flag| flag.name == argument) else {
             return Err(format!(
@@ -96,6 +104,8 @@ mod tests {
     fn errors_say_what_is_expected() {
         for (line, expected) in [
             ("-sctp", "flag -sctp is not supported"),
+            ("-3pcc", "-3pcc needs HOST:PORT"),
+            ("-slave s1", "with one twin"),
             ("-m", "-m needs CALLS"),
             ("-m x", "-m: \"x\": a number is expected"),
             ("-t un", "u1 (UDP) and t1"),

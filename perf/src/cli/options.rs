@@ -38,6 +38,8 @@ pub struct Options {
     pub pause: Duration,
     /// `-users`
     pub users: Option<u64>,
+    /// `-3pcc`: host and port.
+    pub third_party: Option<String>,
     /// `-rate_increase`
     pub rate_increase: Option<f64>,
     /// `-rate_max`
@@ -161,6 +163,7 @@ impl Default for Options {
             limit: None,
             pause: Duration::ZERO,
             users: None,
+            third_party: None,
             rate_increase: None,
             rate_max: None,
             rate_interval: None,

@@ -65,7 +65,7 @@ pub(super) const SIPP: &[Flag] = &[
     flag(
         "-users",
         &["CALLS"],
-        "keeps so many calls going instead of a rate",
+        "keeps so many calls going instead of a rate: each is a user with its <User> variables",
         |o, v| {
             o.users = Some(number(&v[0], "a number")?);
             Ok(())
@@ -144,6 +144,15 @@ pub(super) const SIPP: &[Flag] = &[
         "makes a file's lines findable by <lookup>",
         |o, v| {
             o.indexes.push((v[0].clone(), number(&v[1], "a field's number")?));
+            Ok(())
+        },
+    ),
+    flag(
+        "-3pcc",
+        &["HOST:PORT"],
+        "third-party call control: where the scenario's twin is (its first command: sendCmd connects, recvCmd listens)",
+        |o, v| {
+            o.third_party = Some(v[0].clone());
             Ok(())
         },
     ),
@@ -315,7 +324,7 @@ pub(super) const OWN: &[Flag] = &[
     flag(
         "--shards",
         &["N"],
-        "cores to use (all; 1 when <Global> variables are written)",
+        "cores to use (all; 1 with -3pcc, or when <Global> variables are written)",
         |o, v| {
             o.shards = Some(number(&v[0], "a number of shards")?).filter(|&shards| shards > 0);
             Ok(())

@@ -4,15 +4,25 @@ use super::call::{Call, CallId};
 use super::message;
 use super::render::{self, Around};
 use super::step::Done;
-use super::{AudioOrder, Engine, Failure, Host, Note, Value, Wish, auth};
+use super::{AudioOrder, Engine, Failure, Host, Note, Value, Wish, auth, twin};
 use crate::scenario::{Action, Exec, Number, Search, Template, Var, Where};
 use shards::Time;
+use std::borrow::Cow;
 
 impl Engine {
-    /// Does a step's actions in order.
-    pub(super) fn act(&mut self, id: CallId, at: usize, actions: &[Action], now: Time, host: &mut dyn Host) -> Done {
+    /// Does a step's actions in order. They look at the last received message, or at `command`, which leaves that
+    /// one as it is.
+    pub(super) fn act(
+        &mut self,
+        id: CallId,
+        at: usize,
+        actions: &[Action],
+        command: Option<&[u8]>,
+        now: Time,
+        host: &mut dyn Host,
+    ) -> Done {
         for action in actions {
-            let done = self.one(id, at, action, now, host);
+            let done = self.one(id, at, action, command, now, host);
             if !matches!(done, Done::Next) {
                 return done;
             }
@@ -56,9 +66,17 @@ impl Engine {
             .map_or_else(Vec::new, |call| render::text(template, call, &around))
     }
 
-    fn one(&mut self, id: CallId, at: usize, action: &Action, now: Time, host: &mut dyn Host) -> Done {
+    fn one(
+        &mut self,
+        id: CallId,
+        at: usize,
+        action: &Action,
+        command: Option<&[u8]>,
+        now: Time,
+        host: &mut dyn Host,
+    ) -> Done {
         match action {
-            Action::Search(search) => return self.search(id, search, now, host),
+            Action::Search(search) => return self.search(id, search, command, now, host),
             Action::Assign(var, number) => {
                 let number = self.number(id, *number);
                 self.set(id, *var, Value::Number(number));
@@ -127,7 +145,7 @@ impl Engine {
                 let proved = self
                     .calls
                     .get_mut(id)
-                    .is_some_and(|call| auth::is_proved(&call.last, &user, &password));
+                    .is_some_and(|call| auth::is_proved(command.unwrap_or(&call.last), &user, &password));
                 self.set(id, *var, Value::Truth(proved));
             }
             Action::Log(template) => {
@@ -178,12 +196,12 @@ impl Engine {
         }
     }
 
-    fn search(&mut self, id: CallId, search: &Search, now: Time, host: &mut dyn Host) -> Done {
+    fn search(&mut self, id: CallId, search: &Search, command: Option<&[u8]>, now: Time, host: &mut dyn Host) -> Done {
         let Self { calls, globals, .. } = self;
         let Some(call) = calls.get_mut(id) else {
             return Done::Ended;
         };
-        let Some(text) = text_of(call, globals, &search.place) else {
+        let Some(text) = text_of(command, call, globals, &search.place) else {
             if search.check == Some(false) {
                 return self.fail(
                     id,
@@ -252,17 +270,20 @@ impl Engine {
 }
 
 /// The text to look in; `None` when there is no such header.
-fn text_of<'a>(call: &'a Call, globals: &[Value], place: &Where) -> Option<std::borrow::Cow<'a, [u8]>> {
+fn text_of<'a>(command: Option<&'a [u8]>, call: &'a Call, globals: &[Value], place: &Where) -> Option<Cow<'a, [u8]>> {
+    let octets = command.unwrap_or(&call.last);
     Some(match place {
-        Where::Message => (&call.last[..]).into(),
-        Where::Body => message::body(&call.last).into(),
+        Where::Message => octets.into(),
+        Where::Body => message::body(octets).into(),
         Where::Header(name, occurrence) => {
             let name = name.trim_end_matches(':').as_bytes();
-            let value = message::headers(&call.last)
-                .filter(|(known, _)| message::same_name(known, name))
-                .nth(occurrence.saturating_sub(1))?
-                .1;
-            value.into()
+            let skip = occurrence.saturating_sub(1);
+            let same = |header: &(&[u8], &[u8])| message::same_name(header.0, name);
+            let header = match command {
+                Some(command) => twin::headers(command).filter(same).nth(skip),
+                None => message::headers(octets).filter(same).nth(skip),
+            };
+            header?.1.into()
         }
         Where::Variable(var) => {
             let mut text = Vec::new();

@@ -88,6 +88,8 @@ pub(super) struct Finished {
 /// One call.
 pub(super) struct Call {
     pub(super) number: u64,
+    /// From 1; 0 without `-users`.
+    pub(super) user: u64,
     /// Which of our ports it uses.
     pub(super) port: usize,
     pub(super) id: Buf,
@@ -125,6 +127,8 @@ pub(super) struct Call {
     /// How often the call went back to an earlier step.
     pub(super) rounds: u32,
     pub(super) vars: Vec<Value>,
+    /// Its user's variables, lent to the call while it runs.
+    pub(super) user_vars: Vec<Value>,
     pub(super) watches: [Time; RTDS],
     pub(super) rung: bool,
     pub(super) set_up: bool,

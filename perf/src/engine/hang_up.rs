@@ -12,8 +12,16 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Engine {
-    /// The call failed: counted, hung up.
+    /// The call failed: counted with its cause, hung up.
     pub(super) fn fail(&mut self, id: CallId, failure: Failure, why: &str, now: Time, host: &mut dyn Host) -> Done {
+        if self.calls.get_mut(id).is_some_and(|call| call.phase == Phase::Running) {
+            self.stats.counters.failures[failure as usize] += 1;
+        }
+        self.fail_without_cause(id, why, now, host)
+    }
+
+    /// The call failed for none of the causes that are counted.
+    pub(super) fn fail_without_cause(&mut self, id: CallId, why: &str, now: Time, host: &mut dyn Host) -> Done {
         let Some(call) = self.calls.get_mut(id).filter(|call| call.phase == Phase::Running) else {
             return Done::Ended;
         };
@@ -28,7 +36,6 @@ impl Engine {
             host.note(Note::Error, Some(call.peer), text.as_bytes());
         }
         self.stats.counters.failed += 1;
-        self.stats.counters.failures[failure as usize] += 1;
         self.stats.length(micros);
         self.hang_up(id, now, host);
         Done::Ended

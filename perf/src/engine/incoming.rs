@@ -71,6 +71,7 @@ impl Engine {
     /// Whether a message without a call begins one.
     fn accepts(&self, incoming: &Incoming<'_>) -> bool {
         self.role() == Role::Server
+            && !self.scenario.by_command
             && !self.stopping
             && incoming.is_request()
             && incoming.method != b"ACK"
@@ -125,7 +126,11 @@ impl Engine {
         }
         let steps = &self.scenario.steps;
         for (at, step) in steps.iter().enumerate().skip(call.step) {
-            let Kind::Receive(receive) = &step.kind else { break };
+            let receive = match &step.kind {
+                Kind::Receive(receive) => receive,
+                Kind::ReceiveCommand(command) if command.optional => continue,
+                _ => break,
+            };
             if fits(receive, &self.answers[at], incoming) {
                 return Match::Step(at);
             }
@@ -183,7 +188,7 @@ impl Engine {
         }
         self.read_watch(id, at, self.arrived);
         if !step.actions.is_empty() {
-            match self.act(id, at, &step.actions, now, host) {
+            match self.act(id, at, &step.actions, None, now, host) {
                 super::step::Done::Next => {}
                 super::step::Done::Jump(to) => {
                     self.stop_waiting(id);
@@ -287,6 +292,8 @@ impl Engine {
             self.fail(id, Failure::Unexpected, "", now, host);
             return;
         }
+        self.abort_twin(id, host);
+        let Some(call) = self.calls.get_mut(id) else { return };
         if incoming.is_request() && (incoming.method == b"BYE" || incoming.method == b"CANCEL") {
             call.received = print;
             call.invite = Invite::Over;

@@ -16,6 +16,8 @@ mod start;
 mod stats;
 mod step;
 mod timers;
+pub mod twin;
+mod users;
 mod value;
 
 pub use arrivals::{Arrivals, share};
@@ -24,7 +26,7 @@ pub use settings::{Settings, Trace, Transport};
 pub use stats::{Counters, FAILURES, Failure, Moments, Stats, StepCount, Times, micros, record};
 pub use value::Value;
 
-use crate::scenario::{Kind, Role, Scenario, Template};
+use crate::scenario::{Role, Scenario, Template};
 use call::Calls;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -32,6 +34,7 @@ use shards::{Time, Wall, Wheel};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use users::Users;
 
 /// Stopwatches of a scenario.
 pub const RTDS: usize = 8;
@@ -88,7 +91,11 @@ pub trait Host {
     /// Does something with an opened port.
     fn audio(&mut self, now: Time, audio: u32, order: AudioOrder<'_>);
 
-    /// Writes to a trace; asked only for those that are wanted.
+    /// Sends a command, its end included, to the twin; whether it can be sent.
+    fn command(&mut self, octets: &[u8]) -> bool;
+
+    /// Writes to a trace; asked only for those that are wanted. Without `peer`, a message sent or received is a
+    /// command.
     fn note(&mut self, kind: Note, peer: Option<Peer>, octets: &[u8]);
 
     /// A call wants something of the whole run.
@@ -135,6 +142,7 @@ pub struct Engine {
     keep: Option<u64>,
     shards: u64,
     next_number: u64,
+    users: Users,
     globals: Vec<Value>,
     random: ChaCha8Rng,
     scratch: Vec<u8>,
@@ -182,9 +190,9 @@ impl Engine {
         let bound_to = |port: &u16| {
             let mut own = (*settings).clone();
             own.local.set_port(*port);
-            let text = |step: &crate::scenario::Step| match &step.kind {
-                Kind::Send(send) => Some(render::bind(&send.template, &own, constant_media)),
-                _ => None,
+            let text = |step: &crate::scenario::Step| {
+                let template = step.kind.template()?;
+                Some(render::bind(template, &own, constant_media))
             };
             scenario.steps.iter().map(text).collect()
         };
@@ -195,6 +203,13 @@ impl Engine {
             calls: Calls::default(),
             wheel: Wheel::new(now),
             stats: Stats::new(&scenario),
+            users: Users::new(
+                // Calls that others begin have no user.
+                load.keep.filter(|_| scenario.role == Role::Client).unwrap_or(0),
+                scenario.names.user_count(),
+                shard.into(),
+                u64::from(shards).max(1),
+            ),
             arrivals: load.arrivals,
             limit: load.limit,
             keep: load.keep,

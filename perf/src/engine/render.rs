@@ -165,6 +165,7 @@ fn variable<'a>(call: &'a Call, globals: &'a [Value], var: Var) -> &'a Value {
     const NONE: &Value = &Value::None;
     let list = match var.scope {
         Scope::Call => &call.vars[..],
+        Scope::User => &call.user_vars,
         Scope::Global => globals,
     };
     list.get(usize::from(var.index)).unwrap_or(NONE)
@@ -180,6 +181,7 @@ fn write(key: &Key, call: &mut Call, around: &Around<'_>, out: &mut Vec<u8>, ope
             out.extend_from_slice(&[b' '; LEN_WIDTH]);
         }
         Key::CallNumber => number(out, call.number),
+        Key::UserId => number(out, call.user),
         Key::CallId => out.extend_from_slice(&call.id),
         Key::CSeq(offset) => number(out, (i64::from(call.cseq) + i64::from(*offset)).max(0) as u64),
         Key::Branch(offset) => {
@@ -344,6 +346,7 @@ pub(super) fn globals(names: &Names, settings: &Settings) -> Vec<Value> {
 pub(super) fn variable_mut<'a>(call: &'a mut Call, globals: &'a mut [Value], var: Var) -> Option<&'a mut Value> {
     match var.scope {
         Scope::Call => call.vars.get_mut(usize::from(var.index)),
+        Scope::User => call.user_vars.get_mut(usize::from(var.index)),
         Scope::Global => globals.get_mut(usize::from(var.index)),
     }
 }

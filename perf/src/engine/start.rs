@@ -7,7 +7,7 @@ use super::render;
 use super::{Engine, Host, Value, record};
 use crate::inject::Order;
 use rand_chacha::rand_core::Rng as _;
-use shards::{Buf, ConnId, Time, TimerId, Wall};
+use shards::{Buf, Time, TimerId, Wall};
 
 impl Engine {
     /// Starts the calls that are due.
@@ -33,11 +33,7 @@ impl Engine {
     }
 
     fn begin(&mut self, now: Time, due: Time, host: &mut dyn Host) {
-        let remote = self.settings.remote;
-        let peer = match self.settings.transport {
-            super::Transport::Udp => Peer::Datagram(remote),
-            super::Transport::Tcp => Peer::Stream(ConnId::NONE, remote),
-        };
+        let peer = self.target();
         let number = self.take_number();
         let mut id = Buf::with_capacity(64);
         self.write_call_id(number, &mut id);
@@ -53,7 +49,7 @@ impl Engine {
         self.run(call, now, host);
     }
 
-    fn take_number(&mut self) -> u64 {
+    pub(super) fn take_number(&mut self) -> u64 {
         let number = self.next_number;
         self.next_number += self.shards;
         number
@@ -80,17 +76,33 @@ impl Engine {
     /// A call that the other end began.
     pub(super) fn begin_incoming(&mut self, call_id: &[u8], peer: Peer, now: Time) -> CallId {
         let number = self.take_number();
-        self.stats.counters.incoming += 1;
+        // As SIPp: the calls of a controller are outgoing, whoever begins them.
+        if self.scenario.controller.is_some() {
+            self.stats.counters.outgoing += 1;
+        } else {
+            self.stats.counters.incoming += 1;
+        }
         self.new_call(number, Buf::copy_of(call_id), peer, true, now, now)
     }
 
-    fn new_call(&mut self, number: u64, id: Buf, peer: Peer, incoming: bool, due: Time, now: Time) -> CallId {
+    pub(super) fn new_call(
+        &mut self,
+        number: u64,
+        id: Buf,
+        peer: Peer,
+        incoming: bool,
+        due: Time,
+        now: Time,
+    ) -> CallId {
+        let unset = || (0, vec![Value::None; self.scenario.names.user_count()]);
+        let (user, user_vars) = self.users.take().unwrap_or_else(unset);
         let lines = (0..self.settings.files.files.len())
-            .map(|file| self.line(file, number))
+            .map(|file| self.line(file, number, user))
             .collect();
         let hash = fingerprint(&id);
         let call = Call {
             number,
+            user,
             port: (number / self.shards) as usize % self.bound.len().max(1),
             id,
             hash,
@@ -121,6 +133,7 @@ impl Engine {
             sends: 0,
             rounds: 0,
             vars: vec![Value::None; self.scenario.names.call_count()],
+            user_vars,
             watches: [now; super::RTDS],
             rung: false,
             set_up: false,
@@ -137,12 +150,14 @@ impl Engine {
     }
 
     /// The line of a file that a call uses.
-    fn line(&mut self, file: usize, number: u64) -> u32 {
+    fn line(&mut self, file: usize, number: u64, user: u64) -> u32 {
         let Some(file) = self.settings.files.files.get(file) else {
             return 0;
         };
         let lines = file.len() as u64;
         (match file.order {
+            // As SIPp: each user has its own line. Without users, USER is as SEQUENTIAL.
+            Order::User if user > 0 => (user - 1) % lines,
             Order::Sequential | Order::User => (number - 1) % lines,
             Order::Random => self.random.next_u64() % lines,
         }) as u32

@@ -146,6 +146,8 @@ pub struct Counters {
     pub out_of_call: u64,
     /// Messages of calls that are over.
     pub dead_call: u64,
+    /// Failed calls that the twin aborted: SIPp's statistics have no cause for them.
+    pub aborted_by_twin: u64,
     /// Messages sent again.
     pub retransmissions: u64,
     /// Requests answered by `-aa`.
@@ -181,6 +183,7 @@ impl Counters {
             (&mut self.stopped, other.stopped),
             (&mut self.out_of_call, other.out_of_call),
             (&mut self.dead_call, other.dead_call),
+            (&mut self.aborted_by_twin, other.aborted_by_twin),
             (&mut self.retransmissions, other.retransmissions),
             (&mut self.auto_answered, other.auto_answered),
             (&mut self.warnings, other.warnings),

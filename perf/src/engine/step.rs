@@ -39,7 +39,7 @@ impl Engine {
                 call.step += 1;
                 continue;
             }
-            if !matches!(step.kind, Kind::Receive(_))
+            if !step.kind.receives()
                 && let Some(watch) = step.start_rtd
             {
                 call.watches[usize::from(watch)] = now;
@@ -55,7 +55,12 @@ impl Engine {
                     self.stats.counters.steps[at].messages += 1;
                     self.wait(id, now, Some(span))
                 }
-                Kind::Nop => self.act(id, at, &step.actions, now, host),
+                Kind::Nop => self.act(id, at, &step.actions, None, now, host),
+                Kind::SendCommand(_) => self.send_command(id, at, now, host),
+                Kind::ReceiveCommand(receive) => {
+                    let timeout = receive.timeout.or(self.settings.receive_timeout);
+                    self.wait(id, now, timeout)
+                }
                 Kind::TimeWait(time) => {
                     self.stats.counters.steps[at].messages += 1;
                     self.finish_good(id, now);
@@ -282,6 +287,9 @@ impl Engine {
             && call.phase == Phase::Running
         {
             call.phase = Phase::Dead;
+            if call.user > 0 {
+                self.users.give_back(call.user, std::mem::take(&mut call.user_vars));
+            }
             self.running -= 1;
             self.stats.counters.current = self.running;
         }

@@ -5,12 +5,15 @@ use crate::scenario::{builtin, read};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+mod controllers;
+
 #[derive(Default)]
 struct Wire {
     out: VecDeque<Vec<u8>>,
     all: Vec<String>,
     wishes: Vec<Wish>,
     errors: Vec<String>,
+    commands: VecDeque<Vec<u8>>,
 }
 
 impl Host for Wire {
@@ -23,6 +26,10 @@ impl Host for Wire {
         Some(4000)
     }
     fn audio(&mut self, _: Time, _: u32, _: AudioOrder<'_>) {}
+    fn command(&mut self, octets: &[u8]) -> bool {
+        self.commands.push_back(octets.to_vec());
+        true
+    }
     fn note(&mut self, kind: Note, _: Option<Peer>, octets: &[u8]) {
         if kind == Note::Error {
             self.errors.push(String::from_utf8_lossy(octets).into_owned());

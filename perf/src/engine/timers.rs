@@ -29,10 +29,15 @@ impl Engine {
         call.timer = TimerId::NONE;
         let at = call.step;
         let scenario = self.scenario.clone();
-        match &scenario.steps[at].kind {
-            Kind::Receive(receive) => {
+        let ontimeout = match &scenario.steps[at].kind {
+            Kind::Receive(receive) => Some(receive.ontimeout),
+            Kind::ReceiveCommand(receive) => Some(receive.ontimeout),
+            _ => None,
+        };
+        match ontimeout {
+            Some(ontimeout) => {
                 self.stats.counters.steps[at].timeouts += 1;
-                match receive.ontimeout {
+                match ontimeout {
                     Some(to) => {
                         call.go(to);
                         self.run(id, now, host);
@@ -42,7 +47,7 @@ impl Engine {
                     }
                 }
             }
-            _ => {
+            None => {
                 self.read_watch(id, at, now);
                 self.advance(id, at);
                 self.run(id, now, host);

@@ -1,16 +1,15 @@
 //! What an engine reaches on the runtime.
 
 use super::desk::Desk;
-use super::{NoteLine, Order};
+use super::{NoteLine, Order, Outlets};
 use crate::engine::{AudioOrder, CallId, Host, Note, Peer, Wish};
 use shards::{Buf, Cx, ListenerId, StreamCommand, Target, Time};
-use std::sync::mpsc::SyncSender;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) struct Ends<'a, 'b> {
     pub(super) cx: &'a mut Cx<'b, Order>,
     pub(super) desk: &'a mut Desk,
-    pub(super) notes: Option<&'a SyncSender<NoteLine>>,
+    pub(super) outlets: &'a Outlets,
     pub(super) wish: &'a mut Option<Wish>,
     pub(super) role: usize,
     pub(super) datagrams: &'a [ListenerId],
@@ -56,8 +55,14 @@ impl Host for Ends<'_, '_> {
         self.desk.order(now, audio, order);
     }
 
+    fn command(&mut self, octets: &[u8]) -> bool {
+        // A full queue fails the call: the twin takes nothing.
+        let link = self.outlets.commands.as_ref();
+        link.is_some_and(|link| link.try_send(octets.to_vec()).is_ok())
+    }
+
     fn note(&mut self, kind: Note, peer: Option<Peer>, octets: &[u8]) {
-        if let Some(notes) = self.notes {
+        if let Some(notes) = &self.outlets.notes {
             let at = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default()

@@ -3,9 +3,11 @@
 mod desk;
 mod ends;
 mod figures;
+mod twin;
 
 pub use desk::{AudioFigures, AudioPlan, Clips, TICK_MS};
 pub use figures::{Figures, RoleFigures};
+pub use twin::{Link, RunningLink};
 
 use crate::engine::message::Incoming;
 use crate::engine::{CallId, Clock, Engine, Note, Peer, Wish};
@@ -22,6 +24,8 @@ use std::sync::mpsc::SyncSender;
 pub enum Order {
     /// A message for a call that lives on this shard.
     Message(usize, Peer, Time, Buf),
+    /// A command of the twin, for the first role.
+    Command(Vec<u8>),
     /// All figures; times and audio start anew.
     Figures(SyncSender<Box<Figures>>),
     /// No new calls; those that run are hung up when `true`.
@@ -84,24 +88,33 @@ pub struct Role {
     pub own_port: bool,
 }
 
+/// Where a shard's lines and commands go; `None` when nobody wants them.
+#[derive(Clone, Debug, Default)]
+pub struct Outlets {
+    /// For trace files.
+    pub notes: Option<SyncSender<NoteLine>>,
+    /// For the twin of third-party call control.
+    pub commands: Option<SyncSender<Vec<u8>>>,
+}
+
 /// What one shard of the generator runs.
 pub struct Rig {
     roles: Vec<Role>,
     desk: Desk,
     lights: Arc<Lights>,
-    notes: Option<SyncSender<NoteLine>>,
+    outlets: Outlets,
     wish: Option<Wish>,
 }
 
 impl Rig {
     /// A shard's program.
     #[must_use]
-    pub fn new(roles: Vec<Role>, audio: AudioPlan, lights: Arc<Lights>, notes: Option<SyncSender<NoteLine>>) -> Self {
+    pub fn new(roles: Vec<Role>, audio: AudioPlan, lights: Arc<Lights>, outlets: Outlets) -> Self {
         Self {
             roles,
             desk: Desk::new(audio),
             lights,
-            notes,
+            outlets,
             wish: None,
         }
     }
@@ -116,7 +129,7 @@ impl Rig {
         let Self {
             roles,
             desk,
-            notes,
+            outlets,
             wish,
             ..
         } = self;
@@ -124,7 +137,7 @@ impl Rig {
         let mut ends = Ends {
             cx,
             desk,
-            notes: notes.as_ref(),
+            outlets,
             wish,
             role,
             datagrams: &place.datagrams,
@@ -245,6 +258,9 @@ impl Program for Rig {
         let (now, wall) = (cx.now, cx.wall);
         match order {
             Order::Message(role, peer, arrived, bytes) => self.deliver(role, cx, peer, arrived, &bytes),
+            Order::Command(octets) => {
+                self.with(0, cx, |engine, ends| engine.command(now, wall, &octets, ends));
+            }
             Order::Figures(to) => {
                 // The main thread may have given up waiting.
                 let _ = to.try_send(self.figures());

@@ -8,7 +8,7 @@ use super::{Refusal, Signals, output, screen};
 use crate::audio::mark::RUN_MASK;
 use crate::cli::Options;
 use crate::engine::{Arrivals, Engine, Load, Settings, Transport, share};
-use crate::rig::{AudioPlan, Figures, Lights, NoteLine, Order, Rig, Role, TICK_MS};
+use crate::rig::{AudioPlan, Figures, Lights, Link, Order, Outlets, Rig, Role, RunningLink, TICK_MS};
 use crate::scenario;
 use ringfort::protocol::sip::frame;
 use shards::{Cluster, Handle, ListenerId, ListenerKind, ListenerPlan, MediaSlice, Plan, Seat, StreamLimits, Time};
@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 /// How often the main thread looks.
@@ -42,7 +42,7 @@ impl Fleet {
     pub fn start(
         prepared: &Prepared,
         options: &Options,
-        notes: Option<SyncSender<NoteLine>>,
+        outlets: Outlets,
         load: impl Fn(usize, u16, Time) -> Load + Send + Sync + 'static,
     ) -> Result<Self, Refusal> {
         let shards = prepared.shards;
@@ -152,7 +152,7 @@ impl Fleet {
                 roles.collect(),
                 audio,
                 program_lights[usize::from(seat.shard)].clone(),
-                notes.clone(),
+                outlets.clone(),
             )
         };
         let cluster = shards::launch(plan, factory).map_err(|error| Refusal::bind(error.to_string()))?;
@@ -255,8 +255,17 @@ pub fn conduct(options: &Options, prepared: &Prepared, signals: &Signals) -> Res
             keep: keep.map(|keep| share(keep, shard.into(), shards.into())),
         }
     };
+    let link = prepared.twin.map(|twin| twin.open()).transpose()?;
+    let outlets = Outlets {
+        notes: traces.sender(),
+        commands: link.as_ref().map(Link::sender),
+    };
     let began = Instant::now();
-    let fleet = Fleet::start(prepared, options, traces.sender(), load)?;
+    let fleet = Fleet::start(prepared, options, outlets, load)?;
+    let link = link
+        .map(|link| link.start(fleet.handle.clone()))
+        .transpose()
+        .map_err(|error| Refusal::error(format!("no thread can be started: {error}")))?;
     if !options.quiet {
         let names: Vec<String> = fleet
             .handle
@@ -281,6 +290,7 @@ pub fn conduct(options: &Options, prepared: &Prepared, signals: &Signals) -> Res
         options,
         prepared,
         fleet: &fleet,
+        link: link.as_ref(),
         signals,
         began,
         total: Figures::default(),
@@ -301,6 +311,9 @@ pub fn conduct(options: &Options, prepared: &Prepared, signals: &Signals) -> Res
         loops: output::Loops::of(&fleet.handle),
     };
     fleet.stop();
+    if let Some(link) = link {
+        link.close();
+    }
     traces.finish();
     outcome.write()?;
     let counters = &total.roles[0].counters;
@@ -317,6 +330,7 @@ struct Run<'a> {
     options: &'a Options,
     prepared: &'a Prepared,
     fleet: &'a Fleet,
+    link: Option<&'a RunningLink>,
     signals: &'a Signals,
     began: Instant,
     total: Figures,
@@ -364,6 +378,13 @@ impl Run<'_> {
             if !soft && (self.signals.soft() || self.fleet.wish() == 1) {
                 soft = true;
                 self.fleet.order(|| Order::Stop(false));
+            }
+            if let Some(why) = self.link.and_then(RunningLink::over)
+                && hard_at.is_none()
+            {
+                let _ = writeln!(io::stderr(), "\nringload: -3pcc: {why}");
+                self.fleet.order(|| Order::Stop(true));
+                hard_at = Some(Instant::now() + HANG_UP);
             }
             if self.signals.stops() > stops {
                 stops = self.signals.stops();

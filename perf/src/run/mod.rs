@@ -7,10 +7,12 @@ pub mod screen;
 mod signals;
 mod stat_file;
 mod traces;
+mod twin;
 
 pub use conduct::{Fleet, conduct};
 pub use prepare::{Prepared, RoleSetup, is_loopback, local_address_for, prepare, resolve};
 pub use signals::{Signals, block};
+pub use twin::Twin;
 
 /// Why a run ends before it has begun, with SIPp's exit code.
 #[derive(Debug)]

@@ -108,7 +108,8 @@ pub fn counters(counters: &Counters) -> Value {
         "created": counters.created(), "incoming": counters.incoming, "outgoing": counters.outgoing,
         "successful": counters.successful, "failed": counters.failed, "stopped": counters.stopped,
         "peak": counters.peak, "retransmissions": counters.retransmissions,
-        "out_of_call": counters.out_of_call, "dead_call": counters.dead_call, "damaged": counters.damaged,
+        "out_of_call": counters.out_of_call, "dead_call": counters.dead_call,
+        "aborted_by_twin": counters.aborted_by_twin, "damaged": counters.damaged,
         "held_back": counters.held_back, "failures": failures,
     })
 }

@@ -1,9 +1,10 @@
 //! From options to everything that shards are made from.
 
 use super::Refusal;
+use super::twin::{Twin, twin};
 use crate::cli::Options;
 use crate::engine::{Settings, Trace, Transport, Value};
-use crate::inject::{File, Files};
+use crate::inject::{File, Files, Order};
 use crate::rig::Clips;
 use crate::scenario::{Role, Scenario, builtin, read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -35,6 +36,8 @@ pub struct Prepared {
     pub most_calls: Option<u64>,
     /// Most calls at once.
     pub limit: u64,
+    /// `-3pcc`
+    pub twin: Option<Twin>,
 }
 
 /// Host and port as typed, resolved.
@@ -133,9 +136,10 @@ fn files(options: &Options) -> Result<Files, Refusal> {
 pub fn prepare(options: &Options) -> Result<Prepared, Refusal> {
     let scenario = scenario(options)?;
     let is_client = scenario.role == Role::Client;
+    let twin = twin(options, &scenario)?;
     let remote = match &options.remote {
         Some(text) => Some(resolve(text, 5060)?),
-        None if is_client => {
+        None if scenario.calls_target => {
             return Err(Refusal::error(format!(
                 "scenario {} calls: give the target, such as `ringload 127.0.0.1:5060`",
                 scenario.name
@@ -143,13 +147,8 @@ pub fn prepare(options: &Options) -> Result<Prepared, Refusal> {
         }
         None => None,
     };
-    if let Some(remote) = remote
-        && !is_loopback(remote.ip())
-        && !options.owned
-    {
-        return Err(Refusal::error(format!(
-            "{remote} is not on this machine: load is sent there only with --i-own-the-target"
-        )));
+    if let Some(remote) = remote {
+        owned(options, remote)?;
     }
     let address = |text: &Option<String>, default: IpAddr| match text {
         None => Ok(default),
@@ -214,9 +213,18 @@ pub fn prepare(options: &Options) -> Result<Prepared, Refusal> {
             scenario.name
         )));
     }
+    if let (Some(users), true) = (options.users, is_client) {
+        lines_for_users(&settings.files, users)?;
+    }
     let clips = Clips::load([&scenario]).map_err(Refusal::error)?;
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64) as u16);
+    let one_shard = scenario.writes_globals || twin.is_some();
     let shards = match options.shards {
+        Some(shards) if shards > 1 && twin.is_some() => {
+            return Err(Refusal::error(format!(
+                "--shards {shards}: with -3pcc all calls share the link to the twin: --shards 1"
+            )));
+        }
         Some(shards) if shards > 1 && scenario.writes_globals => {
             return Err(Refusal::error(format!(
                 "--shards {shards}: scenario {} writes <Global> variables, which all calls share: --shards 1",
@@ -224,7 +232,7 @@ pub fn prepare(options: &Options) -> Result<Prepared, Refusal> {
             )));
         }
         Some(shards) => shards,
-        None if scenario.writes_globals => 1,
+        None if one_shard => 1,
         None => options.cores.as_ref().map_or(cores, |cores| cores.len() as u16).max(1),
     };
     // As SIPp: three times the calls that a rate makes, with a call of at least a second.
@@ -252,7 +260,31 @@ pub fn prepare(options: &Options) -> Result<Prepared, Refusal> {
         shards,
         most_calls,
         limit,
+        twin,
     })
+}
+
+/// Load leaves this machine only when its owner says so.
+pub(super) fn owned(options: &Options, address: SocketAddr) -> Result<(), Refusal> {
+    if is_loopback(address.ip()) || options.owned {
+        return Ok(());
+    }
+    Err(Refusal::error(format!(
+        "{address} is not on this machine: load is sent there only with --i-own-the-target"
+    )))
+}
+
+/// As SIPp: in a file of order USER each user has a line.
+fn lines_for_users(files: &Files, users: u64) -> Result<(), Refusal> {
+    let short = |file: &&File| file.order == Order::User && (file.len() as u64) < users;
+    match files.files.iter().find(short) {
+        None => Ok(()),
+        Some(file) => Err(Refusal::error(format!(
+            "-users {users}: {} has only {} lines, and its order is USER: a line for each user is expected",
+            file.name,
+            file.len()
+        ))),
+    }
 }
 
 /// The host of a target without its port.
@@ -264,14 +296,11 @@ fn host_of(text: &str) -> &str {
 }
 
 fn uses_fields(scenario: &Scenario) -> bool {
+    use crate::scenario::Action;
     use crate::scenario::template::Key;
-    use crate::scenario::{Action, Kind};
     let is_field = |key: &Key| matches!(key, Key::Field { .. });
     scenario.steps.iter().any(|step| {
-        let sent = match &step.kind {
-            Kind::Send(send) => send.template.any(&is_field),
-            _ => false,
-        };
+        let sent = step.kind.template().is_some_and(|text| text.any(&is_field));
         sent || step.actions.iter().any(|action| matches!(action, Action::LookUp(..)))
     })
 }

@@ -81,6 +81,8 @@ fn step_name(kind: &Kind) -> (String, &'static str) {
         Kind::Pause(Span::Fixed(time)) => (format!("Pause {} ms", time.as_millis()), ""),
         Kind::Pause(_) => ("Pause".into(), ""),
         Kind::Nop => ("Nop".into(), ""),
+        Kind::SendCommand(_) => ("[ Sent Command ]".into(), ""),
+        Kind::ReceiveCommand(_) => ("[ Received Command ]".into(), ""),
         Kind::TimeWait(time) => (format!("Timewait {} ms", time.as_millis()), ""),
     }
 }
@@ -125,6 +127,7 @@ pub(super) fn last(outcome: &Outcome<'_>) -> String {
         ("sent again", counters.retransmissions),
         ("out of call", counters.out_of_call),
         ("after the end", counters.dead_call),
+        ("aborted by the twin", counters.aborted_by_twin),
         ("no SIP", counters.damaged),
         ("answered by -aa", counters.auto_answered),
         ("calls left out at -l", counters.held_back),

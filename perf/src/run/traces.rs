@@ -86,7 +86,9 @@ fn write_all(mut books: Books, notes: &Receiver<NoteLine>) {
         let at = format!("{date} {time}.{:06}", note.at / 1000 % 1_000_000);
         let kind = match note.peer {
             Some(Peer::Stream(..)) => "TCP",
-            _ => "UDP",
+            Some(Peer::Datagram(_)) => "UDP",
+            // A command of third-party call control.
+            None => "TCP control",
         };
         let (book, head) = match note.kind {
             Note::Sent => (

@@ -30,7 +30,13 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// Who begins: the first message of a client is sent, that of a server received.
     pub role: Role,
-    /// The variables of calls and of the whole run.
+    /// Its first message, commands left out, is sent: it needs a target.
+    pub calls_target: bool,
+    /// Its part in third-party call control; `None` without commands.
+    pub controller: Option<Controller>,
+    /// The twin's command begins its calls.
+    pub by_command: bool,
+    /// The variables of calls, of users and of the whole run.
     pub names: Names,
     /// Names of the stopwatches, by number.
     pub rtd_names: Vec<String>,
@@ -60,8 +66,17 @@ impl Scenario {
 pub enum Role {
     /// Calls start by schedule.
     Client,
-    /// Calls start with a request of the other end.
+    /// Calls start with a request of the other end, or with a command of the twin.
     Server,
+}
+
+/// The two ends of the link between twins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controller {
+    /// The first command is sent: it connects to the twin.
+    A,
+    /// The first command is received: it listens for the twin.
+    B,
 }
 
 /// One element of a scenario.
@@ -102,6 +117,49 @@ pub enum Kind {
     Nop,
     /// The call is over and good; for so long repeated messages are still answered.
     TimeWait(Duration),
+    /// Sends a command to the twin.
+    SendCommand(Template),
+    /// Waits for a command of the twin.
+    ReceiveCommand(ReceiveCommand),
+}
+
+impl Kind {
+    /// The text that it sends.
+    #[must_use]
+    pub fn template(&self) -> Option<&Template> {
+        match self {
+            Kind::Send(send) => Some(&send.template),
+            Kind::SendCommand(template) => Some(template),
+            _ => None,
+        }
+    }
+
+    /// Whether it waits for a message or a command.
+    #[must_use]
+    pub fn receives(&self) -> bool {
+        matches!(self, Kind::Receive(_) | Kind::ReceiveCommand(_))
+    }
+
+    /// Whether it belongs to third-party call control.
+    #[must_use]
+    pub fn is_command(&self) -> bool {
+        matches!(self, Kind::SendCommand(_) | Kind::ReceiveCommand(_))
+    }
+
+    fn takes_actions(&self) -> bool {
+        self.receives() || matches!(self, Kind::Nop)
+    }
+}
+
+/// How a command is waited for.
+#[derive(Debug)]
+pub struct ReceiveCommand {
+    /// A SIP message that the steps behind wait for may come instead.
+    pub optional: bool,
+    /// It fails after so long.
+    pub timeout: Option<Duration>,
+    /// Where to go on when it fails by time, instead of ending the call.
+    pub ontimeout: Option<StepId>,
 }
 
 /// A message to send.

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 pub enum Scope {
     /// Each call has its own.
     Call,
+    /// A user's calls (`-users`) have it one after the other; without users each call has its own.
+    User,
     /// All calls share it.
     Global,
 }
@@ -25,23 +27,34 @@ pub struct Var {
 pub struct Names {
     known: HashMap<String, Var>,
     calls: u16,
+    users: u16,
     globals: Vec<String>,
 }
 
 impl Names {
-    /// Makes a name one of the whole run.
-    pub fn declare_global(&mut self, name: &str) {
-        if !self.known.contains_key(name) {
-            let index = self.globals.len() as u16;
-            self.globals.push(name.to_owned());
-            self.known.insert(
-                name.to_owned(),
-                Var {
-                    scope: Scope::Global,
-                    index,
-                },
-            );
+    /// Says whose a name is, before it is used.
+    /// # Errors
+    /// One sentence when it was said to be somebody else's.
+    pub fn declare(&mut self, name: &str, scope: Scope) -> Result<(), String> {
+        if let Some(known) = self.known.get(name) {
+            return if known.scope == scope {
+                Ok(())
+            } else {
+                Err(format!("variable {name} cannot be both <Global> and <User>"))
+            };
         }
+        let index = match scope {
+            Scope::Call => self.calls,
+            Scope::User => self.users,
+            Scope::Global => self.globals.len() as u16,
+        };
+        match scope {
+            Scope::Call => self.calls += 1,
+            Scope::User => self.users += 1,
+            Scope::Global => self.globals.push(name.to_owned()),
+        }
+        self.known.insert(name.to_owned(), Var { scope, index });
+        Ok(())
     }
 
     /// The variable of that name; a new name is one of the call.
@@ -62,6 +75,12 @@ impl Names {
     #[must_use]
     pub fn call_count(&self) -> usize {
         self.calls.into()
+    }
+
+    /// How many variables each user has.
+    #[must_use]
+    pub fn user_count(&self) -> usize {
+        self.users.into()
     }
 
     /// Names of the run's variables, by index.

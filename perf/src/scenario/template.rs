@@ -99,6 +99,8 @@ pub enum Key {
     },
     /// `[users]`: `-users`.
     Users,
+    /// `[userid]`: the call's user, from 1; 0 without `-users`.
+    UserId,
     /// `[fill text=... variable=...]`: a text repeated to as many octets as the variable says.
     Fill(Box<str>, Var),
     /// A name given with `-key`.
@@ -115,15 +117,7 @@ pub enum Line {
 }
 
 /// Keywords that SIPp has and this does not.
-const FOREIGN: &[&str] = &[
-    "tdmmap",
-    "server_ip",
-    "dynamic_id",
-    "userid",
-    "file",
-    "date",
-    "sipp_version",
-];
+const FOREIGN: &[&str] = &["tdmmap", "server_ip", "dynamic_id", "file", "date", "sipp_version"];
 
 impl Template {
     /// Takes a message's text apart: lines are freed of leading blanks, end with CRLF, and an empty line
@@ -293,6 +287,7 @@ fn key(inner: &str, names: &mut Names, generic: &[String]) -> Result<Option<Key>
         "last_branch" => Key::LastBranch,
         "last_message" => Key::LastMessage,
         "users" => Key::Users,
+        "userid" => Key::UserId,
         _ => {
             if let Some(header) = inner.strip_prefix("last_") {
                 return Ok(Some(Key::LastHeader(header.trim_end_matches(':').into())));

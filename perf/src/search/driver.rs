@@ -8,7 +8,7 @@ use crate::calendar;
 use crate::cli::{self, Options};
 use crate::engine::{Arrivals, Load};
 use crate::report_search::{Capacity, Report, Search, Trial, markdown, plots};
-use crate::rig::{Clips, Figures};
+use crate::rig::{Clips, Figures, Outlets};
 use crate::run::{Fleet, Prepared, Refusal, Signals, output, prepare, resolve};
 use crate::scenario::Role;
 use serde_json::Value;
@@ -49,7 +49,7 @@ pub fn search(arguments: &Arguments, signals: &Signals) -> Result<u8, Refusal> {
         let (prepared, options) = prepared(arguments, what)?;
         let (prepared, options) = (&prepared, &options);
         let shards = prepared.shards;
-        let fleet = Fleet::start(prepared, options, None, move |_, shard, start| Load {
+        let fleet = Fleet::start(prepared, options, Outlets::default(), move |_, shard, start| Load {
             arrivals: Arrivals::new(0.0, Some(0), shard, shards, start),
             limit: u64::MAX,
             keep: None,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::scenario::Controller;
 
 fn of(body: &str) -> Result<Scenario, ScenarioError> {
     let xml = format!(
@@ -59,8 +60,21 @@ fn errors_have_file_line_and_element() {
         ),
         ("<label id=\"1\"/><label id=\"1\"/>", "stands twice"),
         ("<pause/>", "no <send> and no <recv>"),
-        ("<sendCmd>x</sendCmd>", "third-party call control"),
-        ("<User variables=\"x\"/>", "not supported"),
+        ("<sendCmd/>", "the text of a command is expected"),
+        (
+            "<sendCmd dest=\"s1\">x</sendCmd>",
+            "dest=\"s1\" belongs to the extended mode",
+        ),
+        ("<recvCmd src=\"m\"/>", "src=\"m\" belongs to the extended mode"),
+        ("<recvCmd ontimeout=\"1\"/>", "there is no <label id=\"1\"/>"),
+        (
+            "<sendCmd>x<action><log message=\"\"/></action></sendCmd>",
+            "recv, recvCmd and nop only",
+        ),
+        (
+            "<Global variables=\"x\"/><User variables=\"y,x\"/>",
+            "variable x cannot be both",
+        ),
     ] {
         let text = error(body);
         assert!(text.starts_with("t.xml:") && text.contains(expected), "{body}: {text}");
@@ -80,4 +94,27 @@ fn variables_of_the_run_are_noticed() {
             .expect("good")
             .writes_globals
     );
+}
+
+#[test]
+fn controllers_of_third_party_calls() {
+    let command = "<sendCmd>Call-ID: [call_id]</sendCmd>";
+    let parts = |body: &str| {
+        let scenario = of(body).expect("good");
+        (
+            scenario.controller,
+            scenario.role,
+            scenario.by_command,
+            scenario.calls_target,
+        )
+    };
+    let a = format!("{INVITE}<recv response=\"200\"/>{command}<recvCmd/>");
+    assert_eq!(parts(&a), (Some(Controller::A), Role::Client, false, true));
+    let b = format!("<pause/><recvCmd/>{INVITE}{command}");
+    assert_eq!(parts(&b), (Some(Controller::B), Role::Server, true, true));
+    let passive = format!("<recv request=\"INVITE\"/>{command}<recvCmd/>");
+    assert_eq!(parts(&passive), (Some(Controller::A), Role::Server, false, false));
+    assert_eq!(parts(INVITE), (None, Role::Client, false, true));
+    let reads = "<recvCmd><action><ereg regexp=\"x\" search_in=\"msg\" assign_to=\"1\"/></action></recvCmd>";
+    assert!(!of(reads).expect("good").keeps_last, "it reads the command");
 }
