@@ -1,0 +1,79 @@
+"""A row: its points measured in alternation, since the machine's speed changes more between minutes than points differ."""
+
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import Callable
+
+from points.place import Place
+from points.work import Cost
+
+
+@dataclass
+class Point:
+    """One place under one rate. `idle` is what the place costs while nobody asks for anything, ns of CPU a second."""
+
+    label: str
+    place: Place
+    rate: float
+    idle: float = 0.0
+    gross: list[float] = field(default_factory=list)
+    net: list[float] = field(default_factory=list)
+
+    def add(self, cost: Cost):
+        self.gross.append(cost.cpu_ns / cost.units)
+        self.net.append((cost.cpu_ns - self.idle * cost.seconds) / cost.units)
+
+    def ratios(self, first: "Point", which: str):
+        """Round by round: both were measured within the same seconds."""
+        return [own / other for own, other in zip(getattr(self, which), getattr(first, which))]
+
+
+@dataclass
+class Row:
+    name: str
+    points: list[Point]
+    notes: list[str] = field(default_factory=list)
+
+    def worst(self, which="gross"):
+        """The greatest median ratio to the first point."""
+        return max(statistics.median(point.ratios(self.points[0], which)) for point in self.points[1:])
+
+    def json(self):
+        return {"notes": self.notes, "points": [
+            {"label": point.label, "rate": point.rate, "idle_ns_per_second": point.idle, "ns_per_unit": point.gross,
+             "ns_per_unit_without_idle": point.net, "ratios": point.ratios(self.points[0], "gross"),
+             "ratios_without_idle": point.ratios(self.points[0], "net")} for point in self.points]}
+
+
+def measure(bench, name: str, points: list[Point], work: Callable[..., Cost]) -> Row:
+    """Idle cost first, then a slice that only warms up, then the rounds."""
+    places = list({id(point.place): point.place for point in points}.values())
+    _idle(bench, points, places)
+    for point in () if bench.quick else points:
+        work(point.place, point.rate, min(bench.slice_seconds, 2), 1)
+    for number in range(bench.repeats):
+        for point in order(points, number):
+            point.add(work(point.place, point.rate, bench.slice_seconds, number + 2))
+        for place in places:
+            place.check()
+    return Row(name, points)
+
+
+def order(points: list[Point], number: int) -> list[Point]:
+    """Rotated by each round, and every second one backwards: each point follows each other one."""
+    at = number % len(points)
+    turned = points[at:] + points[:at]
+    return turned[::-1] if number % 2 else turned
+
+
+def _idle(bench, points, places):
+    """All places at the same time, once the transactions of what was set up are forgotten."""
+    time.sleep(bench.linger_seconds)
+    before = [(place.cpu_ns(), time.monotonic()) for place in places]
+    time.sleep(bench.idle_seconds)
+    for place, (cpu, at) in zip(places, before):
+        rate = (place.cpu_ns() - cpu) / (time.monotonic() - at)
+        for point in points:
+            if point.place is place:
+                point.idle = rate
