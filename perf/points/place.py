@@ -19,7 +19,8 @@ class Place:
     """Started with nothing standing. Each place has loopback addresses of its own, so that several run at once.
     `far` names the far ends that answer here, `relayed` how many calls its ports have to carry."""
 
-    def __init__(self, bench, label, *, shards=1, mode="b2bua", standing_media="direct", users=0, relayed=0, far=()):
+    def __init__(self, bench, label, *, shards=1, mode="b2bua", standing_media="direct", users=0, relayed=0, far=(),
+                 session_expires=1800):
         self.bench, self.label = bench, label
         self.number = bench.place_number()
         self.processes: list[Process] = []
@@ -39,7 +40,7 @@ class Place:
                     for first, to, how, media in routes],
             ports=f"{PORTS[0]}-{PORTS[1]}", media_addresses=[self.address(index + 1) for index in range(addresses)],
             # Silent calls stand for the whole run; the appliance looks for silence all the same.
-            silence_seconds=86400, limits={"calls": 50000, "registrations": 500000},
+            silence_seconds=86400, session_expires=session_expires, limits={"calls": 50000, "registrations": 500000},
             extra='[local]\nmode = "proxy"\n')
 
     def address(self, last):

@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Callable
 
@@ -35,9 +36,9 @@ class Row:
     points: list[Point]
     notes: list[str] = field(default_factory=list)
 
-    def worst(self, which="gross"):
-        """The greatest median ratio to the first point."""
-        return max(statistics.median(point.ratios(self.points[0], which)) for point in self.points[1:])
+    def worst(self):
+        """The greatest median ratio to the first point, without idle cost: that is no cost of the unit, whatever the rate."""
+        return max(statistics.median(point.ratios(self.points[0], "net")) for point in self.points[1:])
 
     def json(self):
         return {"notes": self.notes, "points": [
@@ -46,18 +47,25 @@ class Row:
              "ratios_without_idle": point.ratios(self.points[0], "net")} for point in self.points]}
 
 
-def measure(bench, name: str, points: list[Point], work: Callable[..., Cost]) -> Row:
-    """Idle cost first, then a slice that only warms up, then the rounds."""
+def measure(bench, name: str, points: list[Point], work: Callable[..., Cost], at_once: bool) -> Row:
+    """Idle cost first, then a slice that only warms up, then the rounds: points at once, or one after the other."""
     places = list({id(point.place): point.place for point in points}.values())
     _idle(bench, points, places)
-    for point in () if bench.quick else points:
-        work(point.place, point.rate, min(bench.slice_seconds, 2), 1)
+    at_once = at_once and not bench.in_turn
+    if not bench.quick:
+        _round(points, work, min(bench.slice_seconds, 2), 1, at_once)
     for number in range(bench.repeats):
-        for point in order(points, number):
-            point.add(work(point.place, point.rate, bench.slice_seconds, number + 2))
+        for point, cost in _round(order(points, number), work, bench.slice_seconds, number + 2, at_once):
+            point.add(cost)
         for place in places:
             place.check()
-    return Row(name, points)
+    return Row(name, points, ["points at once" if at_once else "points in turn"])
+
+
+def _round(points, work, seconds, seed, at_once):
+    with ThreadPoolExecutor(len(points) if at_once else 1) as pool:
+        costs = [pool.submit(work, point.place, point.rate, seconds, seed) for point in points]
+        return [(point, cost.result()) for point, cost in zip(points, costs)]
 
 
 def order(points: list[Point], number: int) -> list[Point]:

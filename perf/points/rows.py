@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from points import work
+from points import refresh, work
 from points.place import Place, shards_for
 from points.row import Point, Row, measure
 
@@ -23,11 +23,14 @@ def places(bench, labels, options):
 
 
 def call_standing(bench) -> Row:
-    return _beside_calls(bench, "call-standing", work.calls, bench.call_rate, "direct", 1)
+    row = _beside_calls(bench, "call-standing", work.calls, bench.call_rate, "direct", 1)
+    if not bench.quick:
+        row.notes.append(refresh.cost(bench))
+    return row
 
 
-def call_standing_relayed(bench) -> Row:
-    return _beside_calls(bench, "call-standing-relayed", work.calls, bench.call_rate, "relay", None)
+def relayed_standing(bench) -> Row:
+    return _beside_calls(bench, "relayed-standing", work.calls, bench.call_rate, "relay", None)
 
 
 def packet_standing(bench) -> Row:
@@ -37,13 +40,13 @@ def packet_standing(bench) -> Row:
 def _beside_calls(bench, name, kind, rate, media, shards):
     most = max(bench.standing_calls)
     shards = shards or shards_for(most + round(2.5 * bench.call_rate))
-    labels = {f"{count:,} calls stand": count for count in bench.standing_calls}
+    labels = bench.labels(bench.standing_calls, 0, "calls stand")
     far = ("standing", "audio" if kind is work.packets else "load")
     options = {"shards": shards, "standing_media": media, "relayed": most + 5000, "far": far}
     with places(bench, labels, lambda label: options) as made:
         for place in made:
             place.stand_calls(labels[place.label])
-        row = measure(bench, name, [Point(place.label, place, rate) for place in made], kind)
+        row = measure(bench, name, [Point(place.label, place, rate) for place in made], kind, at_once=True)
     row.notes.append(f"{shards} shard(s); standing calls: B2BUA, {'ports relayed, silent' if media == 'relay' else 'audio direct'}")
     return row
 
@@ -59,13 +62,13 @@ def call_bindings(bench) -> Row:
 
 
 def _beside_bindings(bench, name, kind, rate, own, note):
-    labels = {f"{count + own:,} bindings": count for count in bench.standing_bindings}
+    labels = bench.labels(bench.standing_bindings, own, "bindings")
     with places(bench, labels, lambda label: {"mode": "proxy", "users": labels[label] + own, "far": ("load",)}) as made:
         for place in made:
             place.stand_registrations(own, 1)
             if labels[place.label]:
                 place.stand_registrations(labels[place.label], own + 1)
-        row = measure(bench, name, [Point(place.label, place, rate) for place in made], kind)
+        row = measure(bench, name, [Point(place.label, place, rate) for place in made], kind, at_once=True)
     row.notes.append(f"1 shard; {note}")
     return row
 
@@ -87,9 +90,9 @@ def _shards(bench, name, kind, rate, **options):
     with places(bench, labels, lambda label: {"shards": labels[label], "relayed": 5000, **options}) as (one, two):
         points = [Point(f"1 shard, {rate:,}/s", one, rate), Point(f"2 shards, {rate:,}/s in all", two, rate),
                   Point(f"2 shards, {2 * rate:,}/s in all", two, 2 * rate)]
-        return measure(bench, name, points, kind)
+        return measure(bench, name, points, kind, at_once=False)
 
 
-ROWS = {"call-standing": call_standing, "call-standing-relayed": call_standing_relayed, "packet-standing": packet_standing,
+ROWS = {"call-standing": call_standing, "relayed-standing": relayed_standing, "packet-standing": packet_standing,
         "register-bindings": register_bindings, "call-bindings": call_bindings, "shards-call": shards_call,
         "shards-register": shards_register, "shards-packet": shards_packet}
