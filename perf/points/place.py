@@ -90,11 +90,17 @@ class Place:
         if calls < self.calls or bound < self.registrations:
             logs = "\n".join(process.tail(8) for process in [self.server.process, *self.processes[-2:]])
             raise RuntimeError(f"{self.label}: {calls} calls and {bound} registrations stand, not {self.calls} and "
-                               f"{self.registrations}; ended calls by result: {self.results()}\n{logs}")
+                               f"{self.registrations}; calls that ended: {self.results()}\n{logs}")
 
     def results(self):
+        """How calls ended here."""
         _, text = self.server.http("GET", "/metrics")
-        return ", ".join(line.split("{", 1)[1] for line in text.splitlines() if line.startswith("ringfort_calls_total{"))
+        counts = {}
+        for line in text.splitlines():
+            if line.startswith("ringfort_calls_total{"):
+                result, number = line.split('result="')[1].split('"')[0], int(float(line.split()[-1]))
+                counts[result] = counts.get(result, 0) + number
+        return ", ".join(f"{number} {result}" for result, number in counts.items() if number) or "none ended"
 
     def stop(self):
         """Standing calls are not hung up: their ends go away first."""
