@@ -84,6 +84,10 @@ class Place:
     def standing_calls(self):
         return int(self.server.metric("ringfort_calls", state="answered") or 0)
 
+    def wakeups(self):
+        """How often the packet loops have woken: what shares a wake-up shares its price."""
+        return self.server.metric("ringfort_wakeups_total")
+
     def check(self):
         """Raises when less stands here than was set up."""
         calls, bound = self.standing_calls(), int(self.server.metric("ringfort_registrations") or 0)

@@ -20,9 +20,11 @@ class Point:
     idle: float = 0.0
     gross: list[float] = field(default_factory=list)
     net: list[float] = field(default_factory=list)
+    wakeups: list[float] = field(default_factory=list)
 
     def add(self, cost: Cost):
         self.gross.append(cost.cpu_ns / cost.units)
+        self.wakeups.append(cost.wakeups / cost.units)
         self.net.append((cost.cpu_ns - self.idle * cost.seconds) / cost.units)
 
     def ratios(self, first: "Point", which: str):
@@ -36,14 +38,17 @@ class Row:
     points: list[Point]
     notes: list[str] = field(default_factory=list)
 
-    def worst(self):
-        """The greatest median ratio to the first point, without idle cost: that is no cost of the unit, whatever the rate."""
-        return max(statistics.median(point.ratios(self.points[0], "net")) for point in self.points[1:])
+    def ratio(self, point: Point, which: str) -> float:
+        return statistics.median(point.ratios(self.points[0], which))
+
+    def keeps(self, point: Point, must: float) -> bool:
+        """Judged without idle cost: that is no cost of the unit, whatever the rate."""
+        return self.ratio(point, "net") <= must
 
     def json(self):
         return {"notes": self.notes, "points": [
             {"label": point.label, "rate": point.rate, "idle_ns_per_second": point.idle, "ns_per_unit": point.gross,
-             "ns_per_unit_without_idle": point.net, "ratios": point.ratios(self.points[0], "gross"),
+             "ns_per_unit_without_idle": point.net, "wakeups_per_unit": point.wakeups, "ratios": point.ratios(self.points[0], "gross"),
              "ratios_without_idle": point.ratios(self.points[0], "net")} for point in self.points]}
 
 

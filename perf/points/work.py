@@ -19,6 +19,7 @@ class Cost:
     cpu_ns: int
     units: float
     seconds: float
+    wakeups: float
 
 
 def calls(place: Place, rate: float, seconds: float, seed: int) -> Cost:
@@ -38,7 +39,7 @@ def registers(users: int):
     def work(place: Place, rate: float, seconds: float, seed: int) -> Cost:
         scenario = place.bench.registering(place.far_port)
         cost = _run(place, rate / 2, seconds, seed, ["-sf", scenario, "--register", users, "--user-prefix", USERS])
-        return Cost(cost.cpu_ns, 2 * cost.units, cost.seconds)
+        return Cost(cost.cpu_ns, 2 * cost.units, cost.seconds, cost.wakeups)
     return work
 
 
@@ -52,9 +53,11 @@ def packets(place: Place, rate: float, seconds: float, seed: int) -> Cost:
     try:
         if not lib.eventually(count / BEGINNING + 1, lambda: place.standing_calls() >= before + count):
             raise RuntimeError(f"{place.label}: of {count} calls with audio {place.standing_calls() - before} began: {load.tail()}")
+        woken = place.wakeups()
         cpu, begin = place.cpu_ns(), time.monotonic()
         time.sleep(seconds)
         cpu, took = place.cpu_ns() - cpu, time.monotonic() - begin
+        woken = place.wakeups() - woken
         code = load.wait(20)
     finally:
         load.stop(3)
@@ -65,7 +68,7 @@ def packets(place: Place, rate: float, seconds: float, seed: int) -> Cost:
     if code != 0 or heard["received"] < 0.98 * expected:
         raise RuntimeError(f"{place.label}: calls with audio ended with code {code}; the callers heard {heard['received']} of "
                            f"{expected:.0f} packets: {load.tail()}")
-    return Cost(cpu, rate * took, took)
+    return Cost(cpu, rate * took, took, woken)
 
 
 def _run(place: Place, rate: float, seconds: float, seed: int, words: list) -> Cost:
@@ -73,16 +76,18 @@ def _run(place: Place, rate: float, seconds: float, seed: int, words: list) -> C
     count, result = round(rate * seconds), place.log("slice") + ".json"
     if os.path.exists(result):
         os.unlink(result)
+    woken = place.wakeups()
     begin, before = time.monotonic(), place.cpu_ns()
     _, code, text = timed([ringload(place.bench), place.target(), *words, "-r", rate, "-m", count, "-l", 20000, "--shards", 1,
                            "--ports", SOURCES, "--seed", seed, "--quiet", "--json", result],
                           place.bench.folder, os.path.basename(place.log("slice")), seconds * 2 + 40)
     time.sleep(ENDING_SECONDS)
     spent, took = place.cpu_ns() - before, time.monotonic() - begin
+    woken = place.wakeups() - woken
     if code != 0:
         raise RuntimeError(f"{place.label}: {count} at {rate:g}/s ended with code {code}: {text[-600:]}")
     with open(result, encoding="utf-8") as file:
         done = json.load(file)["calls"]
     if done["successful"] != count:
         raise RuntimeError(f"{place.label}: {done['successful']} of {count} at {rate:g}/s succeeded")
-    return Cost(spent, count, took)
+    return Cost(spent, count, took, woken)
