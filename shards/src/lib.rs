@@ -13,6 +13,7 @@ pub mod pool;
 pub mod program;
 pub mod sim;
 pub mod stats;
+pub mod steer;
 pub mod supervise;
 mod sync;
 mod sys;
@@ -28,6 +29,7 @@ pub use program::{
     Verdict, Written,
 };
 pub use stats::LoopStats;
+pub use steer::Steering;
 pub use supervise::{
     Allow, Cluster, Handle, LaunchError, ListenerKind, ListenerPlan, Plan, Seat, StreamLimits, launch,
 };

@@ -9,6 +9,7 @@ pub use launch::launch;
 
 use crate::media::MediaSlice;
 use crate::program::{Frame, ListenerId, ShardId};
+use crate::steer::Steering;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -95,6 +96,9 @@ pub struct Plan {
     /// Listeners of which each shard has a port of its own, counted up from the plan's (any free ports for
     /// port 0): answers to what a shard sends come back to it, as load generators want it.
     pub own_ports: Vec<ListenerId>,
+    /// Chooses the shard of a datagram where shards share a port; without it the kernel spreads
+    /// them by their pair of addresses.
+    pub steering: Option<Steering>,
     /// Media ports, one slice a shard; empty for none.
     pub media: Vec<MediaSlice>,
     /// The kernel notes the arrival of every datagram, for [`crate::Program::media_at`] and
@@ -136,6 +140,7 @@ impl Default for Plan {
             cores: None,
             listeners: Vec::new(),
             own_ports: Vec::new(),
+            steering: None,
             media: Vec::new(),
             arrival_times: false,
             fetched_media: false,

@@ -2,6 +2,7 @@
 //! affinity, limits, CPU clocks, anonymous memory.
 #![allow(unsafe_code)]
 
+use crate::steer::Steering;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -150,6 +151,28 @@ pub(crate) fn datagram_listener(address: SocketAddr, timestamps: bool) -> io::Re
     set_buffers(&fd, 8 << 20, 4 << 20);
     bind(&fd, address)?;
     Ok(fd)
+}
+
+/// Lets a program choose among the sockets of a SO_REUSEPORT group, which are numbered in the order
+/// in which they were bound. Any of them speaks for the group.
+pub(crate) fn steer(member: &OwnedFd, steering: &Steering) -> io::Result<()> {
+    let code = steering.code();
+    let program = libc::sock_fprog {
+        len: u16::try_from(code.len()).map_err(io::Error::other)?,
+        filter: code.as_ptr().cast_mut().cast(),
+    };
+    // SAFETY: `program` and the instructions, which are laid out as the kernel's, live through the
+    // call; the kernel copies and checks them, and writes nothing.
+    check(unsafe {
+        libc::setsockopt(
+            member.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    })
+    .map(drop)
 }
 
 /// A listening stream socket in a SO_REUSEPORT group.

@@ -15,6 +15,7 @@ use crate::switch::keyed::Keyed;
 use crate::switch::mesh::Mesh;
 use crate::switch::registrar::Registrar;
 use crate::switch::site::Site;
+use crate::switch::steering::{self, Spread};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use rand_chacha::ChaCha12Rng;
@@ -35,7 +36,10 @@ pub(super) fn launch(plan: Plan, store: &Arc<Store>) -> Result<Running, Stop> {
     let bound: Vec<_> = plan.sip.listeners.iter().map(|listener| listener.address).collect();
     let preliminary = Site::new(plan.clone(), &bound, hasher.clone());
     let first = Arc::new(Mutex::new(load(&preliminary, store)?));
-    let shard_plan = shard_plan(&plan);
+    let shard_plan = ShardPlan {
+        steering: steering::compile(Spread::new(&hasher), plan.shards),
+        ..shard_plan(&plan)
+    };
     let site: Arc<OnceLock<Arc<Site>>> = Arc::new(OnceLock::new());
     let durable: Arc<dyn Durable> = Arc::new(DurableStore((**store).clone()));
     let media: Vec<_> = plan

@@ -17,4 +17,5 @@ pub mod routing;
 pub mod secrets;
 pub mod site;
 pub mod slab;
+pub mod steering;
 pub mod target;

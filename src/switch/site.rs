@@ -3,6 +3,7 @@
 
 use super::keyed::Keyed;
 use super::secrets::Secrets;
+use super::steering::Spread;
 use crate::config::plan::{Host, Plan, Target as TrunkTarget, User};
 use crate::protocol::sip::Uri;
 use crate::protocol::sip::digest::hex_pair;
@@ -42,6 +43,7 @@ pub struct Site {
     /// What is known beforehand of digests.
     pub secrets: Secrets,
     hasher: Keyed,
+    spread: Spread,
     realm: Vec<u8>,
 }
 
@@ -103,6 +105,7 @@ impl Site {
             listeners: listeners.collect(),
             users,
             secrets: Secrets::new(&plan, &realm),
+            spread: Spread::new(&hasher),
             hasher,
             realm,
             plan,
@@ -133,9 +136,7 @@ impl Site {
     /// The home shard of a Call-ID or an AOR.
     #[must_use]
     pub fn home(&self, key: &[u8]) -> ShardId {
-        let hash = self.hasher.hash_one(key);
-        let shards = u64::try_from(self.plan.shards.max(1)).unwrap_or(1);
-        ShardId::try_from(hash % shards).unwrap_or(0)
+        self.spread.home(key, self.plan.shards)
     }
 
     /// The home shard of a Call-ID: the one that minted it, else its hash.
@@ -301,7 +302,7 @@ impl Site {
 }
 
 /// Length of a Call-ID that we mint: `rf` shard (4 hex) `-` 24 hex.
-const MINTED: usize = 2 + 4 + 1 + 24;
+pub(super) const MINTED: usize = 2 + 4 + 1 + 24;
 
 /// Writes a Call-ID that names its home shard.
 pub(crate) fn mint_call_id(out: &mut Vec<u8>, shard: ShardId, random: [u8; 12]) {
@@ -312,7 +313,7 @@ pub(crate) fn mint_call_id(out: &mut Vec<u8>, shard: ShardId, random: [u8; 12]) 
 }
 
 /// The shard named in a Call-ID that some shard minted.
-fn minted_shard(call_id: &[u8]) -> Option<ShardId> {
+pub(super) fn minted_shard(call_id: &[u8]) -> Option<ShardId> {
     if call_id.len() != MINTED || !call_id.starts_with(b"rf") || call_id.get(6) != Some(&b'-') {
         return None;
     }

@@ -7,6 +7,7 @@ use crate::media::MediaSlice;
 use crate::mesh::{Doorbell, Inbox, Mailbox};
 use crate::program::{ListenerId, Program, ShardId};
 use crate::stats::LoopStats;
+use crate::steer::Steering;
 use crate::sys;
 use crate::uring::{Links, PacketThread, Stop};
 use std::net::{SocketAddr, UdpSocket};
@@ -141,6 +142,7 @@ pub fn launch<P: Program>(
     if has_streams {
         describe.push(companion.describe());
     }
+    describe.extend(sockets.describe);
     Ok(cluster.described(describe))
 }
 
@@ -188,6 +190,8 @@ fn check_media(slices: &[MediaSlice]) -> Result<(), LaunchError> {
 struct Sockets {
     datagram: Vec<Vec<Option<Arc<OwnedFd>>>>,
     stream: Vec<Vec<(ListenerId, std::net::TcpListener)>>,
+    /// How datagrams are spread, where there is a choice.
+    describe: Option<String>,
 }
 
 /// The listeners of each shard with their actual addresses, and their sockets.
@@ -197,6 +201,7 @@ fn bind_all(plan: &Plan) -> Result<(Vec<Vec<ListenerPlan>>, Sockets), LaunchErro
     let mut sockets = Sockets {
         datagram: vec![vec![None; plan.listeners.len()]; shards],
         stream: (0..shards).map(|_| Vec::new()).collect(),
+        describe: None,
     };
     for (index, listener) in plan.listeners.iter().enumerate() {
         let refuse = |error: std::io::Error| cannot_listen(listener.transport, listener.address, &error);
@@ -226,8 +231,23 @@ fn bind_all(plan: &Plan) -> Result<(Vec<Vec<ListenerPlan>>, Sockets), LaunchErro
             }
             taken.push(ListenerPlan { address, ..*listener });
         }
+        if !stream && !own && shards > 1 {
+            let member = sockets.datagram.first().and_then(|of_first| of_first[index].as_deref());
+            sockets.describe = plan.steering.as_ref().zip(member).map(steer);
+        }
     }
     Ok((listeners, sockets))
+}
+
+/// Steers a group, and says how it went: without, datagrams take more hops and still arrive.
+fn steer((steering, member): (&Steering, &OwnedFd)) -> String {
+    match sys::steer(member, steering) {
+        Ok(()) => String::from("datagrams: the kernel gives them to the shard of their call or user"),
+        Err(error) => format!(
+            "datagrams: spread by address, since the kernel takes no steering program ({error}): \
+             raise `sysctl net.core.optmem_max` to 131072, or leave it at some more CPU time for each message"
+        ),
+    }
 }
 
 /// The kernel takes a process's rings down a little after its end, and their sockets with them:
