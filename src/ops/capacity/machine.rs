@@ -1,5 +1,5 @@
-//! What the kernel says about the memory that may be had, and how long packet threads waited for
-//! a processor. Read once a second by an ops thread, never by a packet thread.
+//! What the kernel says about the memory that may be had, how long packet threads waited for a
+//! processor, and how busy their cores are. Read once a second by an ops thread, never by a packet thread.
 
 use crate::ops::process::Process;
 use std::collections::BTreeMap;
@@ -15,6 +15,28 @@ pub struct Turns {
     pub waited: u64,
 }
 
+/// What a core did since the machine's start, `/proc/stat`, in ticks; of all cores together where a shard
+/// is not pinned to one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CoreTime {
+    /// Neither idle nor waiting for a disk: every process, the kernel, and what a hypervisor took.
+    pub busy: u64,
+    /// With the rest.
+    pub all: u64,
+}
+
+impl CoreTime {
+    /// The busy share between two looks.
+    #[must_use]
+    pub fn share(before: Option<Self>, now: Option<Self>) -> Option<f64> {
+        let (before, now) = (before?, now?);
+        let all = now.all.checked_sub(before.all).filter(|all| *all > 0)?;
+        // The kernel may take a tick of idle time back.
+        let busy = now.busy.saturating_sub(before.busy);
+        Some((busy as f64 / all as f64).min(1.0))
+    }
+}
+
 /// The machine, as far as it limits us. What cannot be read is `None`, or missing.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
@@ -28,22 +50,34 @@ pub struct Machine {
     pub descriptors_max: Option<u64>,
     /// By shard.
     pub turns: BTreeMap<u16, Turns>,
+    /// By shard.
+    pub cores: BTreeMap<u16, CoreTime>,
+}
+
+/// A packet thread.
+#[derive(Debug)]
+struct Thread {
+    /// Its account with the scheduler.
+    schedstat: PathBuf,
+    /// The only core that it may use.
+    core: Option<usize>,
 }
 
 /// Reads it, and remembers which thread is which shard's.
 #[derive(Debug, Default)]
 pub struct Reader {
-    threads: BTreeMap<u16, PathBuf>,
+    threads: BTreeMap<u16, Thread>,
 }
 
 impl Reader {
-    /// Reads the figures: some ten small files and one more a shard.
+    /// Reads the figures: some ten small files, `/proc/stat`, and one more a shard.
     pub fn read(&mut self, shards: &[u16]) -> Machine {
         let process = Process::read();
         let known = |n: u64| (n > 0).then_some(n);
         let resident = known(process.resident_bytes);
         let group = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let allowed = group_limit(Path::new("/sys/fs/cgroup"), &group);
+        let turns = self.turns(shards);
         let left = fs::read_to_string("/proc/meminfo")
             .ok()
             .and_then(|text| available(&text));
@@ -53,7 +87,8 @@ impl Reader {
             memory: [allowed, reachable].into_iter().flatten().min(),
             descriptors: known(process.open_fds),
             descriptors_max: known(process.max_fds),
-            turns: self.turns(shards),
+            turns,
+            cores: self.cores(),
         }
     }
 
@@ -62,7 +97,7 @@ impl Reader {
             self.threads = packet_threads();
         }
         let read = |shard: &u16| {
-            let text = fs::read_to_string(self.threads.get(shard)?).ok()?;
+            let text = fs::read_to_string(&self.threads.get(shard)?.schedstat).ok()?;
             Some((*shard, schedstat(&text)?))
         };
         let found: BTreeMap<u16, Turns> = shards.iter().filter_map(read).collect();
@@ -70,15 +105,26 @@ impl Reader {
         self.threads.retain(|shard, _| found.contains_key(shard));
         found
     }
+
+    fn cores(&self) -> BTreeMap<u16, CoreTime> {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let time = |(&shard, thread): (&u16, &Thread)| Some((shard, core_time(&stat, thread.core)?));
+        self.threads.iter().filter_map(time).collect()
+    }
 }
 
 /// The threads named `shard-N`.
-fn packet_threads() -> BTreeMap<u16, PathBuf> {
+fn packet_threads() -> BTreeMap<u16, Thread> {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let named = tasks.filter_map(|task| {
         let name = fs::read_to_string(task.path().join("comm")).ok()?;
         let shard = name.trim_end().strip_prefix("shard-")?.parse().ok()?;
-        Some((shard, task.path().join("schedstat")))
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        let thread = Thread {
+            schedstat: task.path().join("schedstat"),
+            core: pinned(&status),
+        };
+        Some((shard, thread))
     });
     named.collect()
 }
@@ -88,6 +134,26 @@ fn schedstat(text: &str) -> Option<Turns> {
     let mut fields = text.split_ascii_whitespace().map(str::parse);
     let (ran, waited) = (fields.next()?.ok()?, fields.next()?.ok()?);
     (ran > 0).then_some(Turns { ran, waited })
+}
+
+/// The core of a thread that may use one only, from its `status`.
+fn pinned(status: &str) -> Option<usize> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    line.trim().parse().ok()
+}
+
+/// The line of one core, or of all, in `/proc/stat`.
+fn core_time(stat: &str, core: Option<usize>) -> Option<CoreTime> {
+    let name = core.map_or("cpu".into(), |core| format!("cpu{core}"));
+    let mut lines = stat.lines().map(str::split_ascii_whitespace);
+    let fields = lines.find_map(|mut line| (line.next() == Some(&*name)).then_some(line))?;
+    // user nice system idle iowait irq softirq steal; guests are in user already.
+    let ticks: Vec<u64> = fields.take(8).map_while(|ticks| ticks.parse().ok()).collect();
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    let all = ticks.iter().sum();
+    Some(CoreTime { busy: all - idle, all })
 }
 
 /// `MemAvailable` of `/proc/meminfo`, octets.
@@ -133,6 +199,24 @@ mod tests {
     }
 
     #[test]
+    fn the_core_of_a_shard_is_found() {
+        let stat = "cpu  30 2 8 200 20 1 4 5 9 0\ncpu0 10 1 4 120 10 1 2 2 3 0\ncpu10 20 1 4 80 10 0 2 3 6 0\nintr 5\n";
+        let time = |busy, all| Some(CoreTime { busy, all });
+        assert_eq!(core_time(stat, None), time(50, 270));
+        assert_eq!(core_time(stat, Some(0)), time(20, 150));
+        assert_eq!(core_time(stat, Some(10)), time(30, 120));
+        assert_eq!(core_time(stat, Some(1)), None);
+        assert_eq!(core_time("cpu 1 2 x\n", None), None);
+        assert_eq!(pinned("Name:\tshard-0\nCpus_allowed_list:\t7\n"), Some(7));
+        assert_eq!(pinned("Cpus_allowed_list:\t0-7\n"), None);
+        assert_eq!(CoreTime::share(time(20, 150), time(45, 200)), Some(0.5));
+        assert_eq!(CoreTime::share(time(20, 150), time(19, 160)), Some(0.0));
+        for unknown in [time(20, 150), time(0, 10), None] {
+            assert_eq!(CoreTime::share(time(20, 150), unknown), None);
+        }
+    }
+
+    #[test]
     fn the_tightest_control_group_counts() {
         let root = tempfile::tempdir().unwrap();
         let ours = root.path().join("system.slice/ringfort.service");
@@ -167,6 +251,7 @@ mod tests {
         // Kernels without scheduler statistics have no such file.
         if Path::new("/proc/thread-self/schedstat").exists() {
             assert!(machine.turns.contains_key(&4077), "{machine:?}");
+            assert!(machine.cores.contains_key(&4077), "{machine:?}");
         }
         go.send(()).unwrap();
         thread.join().unwrap().unwrap();

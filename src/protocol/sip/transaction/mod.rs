@@ -43,6 +43,7 @@ use shards::{ShardId, Time};
 use slab::Slab;
 
 pub use branch::Branch;
+pub use room::OUTSIDE;
 
 /// A server transaction of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

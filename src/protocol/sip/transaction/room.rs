@@ -14,7 +14,7 @@ const KEPT: usize = 256;
 const SPARE: usize = 16;
 /// One in so many places may be taken for requests outside calls. Half: a call cannot do without its
 /// transactions, a REGISTER can, so the share only saves the latter the work of being computed again.
-const OUTSIDE: usize = 2;
+pub const OUTSIDE: usize = 2;
 
 impl Transactions {
     /// Whether a request that opens something may have a transaction. The last places are kept for
