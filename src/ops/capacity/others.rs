@@ -41,7 +41,7 @@ impl Others {
         }
         if core.max(calm + share) < FULL {
             self.line.add([calm, share]);
-            self.growth = self.slope().or_else(|| self.beyond_base(calm)).or(self.growth);
+            self.growth = self.grows(calm).or(self.growth);
         }
     }
 
@@ -63,6 +63,16 @@ impl Others {
         Self {
             share: Smooth::default(),
             ..self.clone()
+        }
+    }
+
+    /// Others that do not follow are left out; of those that do, all beyond the base may follow, and the line of the
+    /// last minutes is too flat where an overload is part of it.
+    fn grows(&self, own: f64) -> Option<f64> {
+        match self.slope() {
+            Some(slope) if slope > 0.0 => Some(slope.max(self.beyond_base(own).unwrap_or(0.0))),
+            Some(_) => Some(0.0),
+            None => self.beyond_base(own),
         }
     }
 
@@ -112,8 +122,15 @@ mod tests {
 
     #[test]
     fn what_follows_a_moving_load_is_seen() {
-        let growth = after((0..180).map(|n| (wave(n, 60.0), 0.1 + 0.8 * wave(n, 60.0)))).unwrap();
+        let rest = (0..30).map(|_| (0.0, 0.1));
+        let work = |most: i32, per: f64| (0..most).map(move |n| (wave(n, 60.0), 0.1 + per * wave(n, 60.0)));
+        let growth = after(rest.clone().chain(work(180, 0.8))).unwrap();
         assert!((0.75..0.85).contains(&growth), "{growth}");
+        // An overload in which others hardly grow any more does not hide how they grew up to it.
+        let overload = (0..30).map(|_| (0.5, 0.35));
+        let after_it = work(60, 0.8).chain(overload).chain((0..40).map(|_| (0.2, 0.26)));
+        let growth = after(rest.chain(after_it)).unwrap();
+        assert!((0.75..0.9).contains(&growth), "{growth}");
     }
 
     #[test]

@@ -364,8 +364,8 @@ fn beside(others: impl Fn(u64, u64) -> u64) -> Stage {
         } else {
             200
         };
-        core.all += 1000;
-        core.busy += own + others(n, own);
+        core.at += SECOND;
+        core.idle += (1000 - own - others(n, own)) * SECOND / 1000;
         stage.machine.cores = [(0, core), (1, core)].into();
         stage.second(|f| {
             f.calls[2] = own;
@@ -411,11 +411,7 @@ fn a_core_that_others_only_fill_is_judged_by_our_waits() {
             waited: n * SECOND / 20,
         };
         stage.machine.turns = [(0, turns), (1, turns)].into();
-        stage
-            .machine
-            .cores
-            .values_mut()
-            .for_each(|core| (core.busy, core.all) = (core.busy + 1000, core.all + 1000));
+        stage.machine.cores.values_mut().for_each(|core| core.at += SECOND);
         stage.second(|f| busy(f, 200));
     }
     assert_eq!(row(&stage.capacity().calls, "processor").limit, 0.64);
@@ -515,7 +511,7 @@ proptest! {
             figures.media.ports_free = u64::from(e);
             stage.machine.resident = Some(u64::from(b));
             stage.machine.turns = [(0, Turns { ran: u64::from(c), waited: u64::from(d) })].into();
-            let core = CoreTime { busy: u64::from(e), all: u64::from(e) + u64::from(f) };
+            let core = CoreTime { at: u64::from(e), idle: u64::from(f) };
             stage.machine.cores = [(1, core)].into();
             stage.estimator.learn(&stage.view, stage.machine.clone());
             sane(&stage.capacity(), &stage.about)?;
