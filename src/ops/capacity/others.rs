@@ -5,7 +5,7 @@
 //! our thread seems to have, so it is carried along to the load in question. What a neighbour does whether
 //! we work or not is only subtracted.
 
-use super::fit::{Moments, SAMPLES_MIN, Smooth};
+use super::fit::{MEMORY_SECONDS, Moments, SAMPLES_MIN, Smooth};
 use super::learn::{BUSY_TO_JUDGE, CALM, CALM_COST};
 
 /// From here on a core is full: what grows then takes from the rest, and shows nothing of its wishes.
@@ -15,6 +15,8 @@ const VARIED: f64 = 0.15;
 const VARIED_MIN: f64 = 0.02;
 /// Growth counts when it is so many times its standard error; less is a neighbour's noise.
 const SURE: f64 = 2.0;
+/// What follows is a good part of the others from one in so many on.
+const MOSTLY: f64 = 3.0;
 /// No core's share is known better than to this.
 const NOISE: f64 = 0.01;
 /// Neighbouring samples are smoothed over several seconds: so many of them tell as much as one.
@@ -38,6 +40,9 @@ impl Others {
         let share = self.share.get();
         if calm < BUSY_TO_JUDGE {
             self.base.add(share, seconds, CALM_COST);
+        } else if self.base.known().is_some() {
+            // Who was there at rest may have gone since; it is believed less and less.
+            self.base.add(0.0, seconds, MEMORY_SECONDS);
         }
         if core.max(calm + share) < FULL {
             self.line.add([calm, share]);
@@ -66,12 +71,14 @@ impl Others {
         }
     }
 
-    /// Others that do not follow are left out; of those that do, all beyond the base may follow, and the line of the
-    /// last minutes is too flat where an overload is part of it.
+    /// Others that do not follow are left out. When a good part does, all beyond the base may: the line of the last
+    /// minutes is too flat where an overload is part of it.
     fn grows(&self, own: f64) -> Option<f64> {
         match self.slope() {
-            Some(slope) if slope > 0.0 => Some(slope.max(self.beyond_base(own).unwrap_or(0.0))),
-            Some(_) => Some(0.0),
+            Some(slope) if slope * own * MOSTLY >= self.share.get() => {
+                Some(slope.max(self.beyond_base(own).unwrap_or(0.0)))
+            }
+            Some(slope) => Some(slope),
             None => self.beyond_base(own),
         }
     }
@@ -122,13 +129,13 @@ mod tests {
 
     #[test]
     fn what_follows_a_moving_load_is_seen() {
-        let rest = (0..30).map(|_| (0.0, 0.1));
-        let work = |most: i32, per: f64| (0..most).map(move |n| (wave(n, 60.0), 0.1 + per * wave(n, 60.0)));
+        let rest = (0..30).map(|_| (0.0, 0.0));
+        let work = |most: i32, per: f64| (0..most).map(move |n| (wave(n, 60.0), per * wave(n, 60.0)));
         let growth = after(rest.clone().chain(work(180, 0.8))).unwrap();
         assert!((0.75..0.85).contains(&growth), "{growth}");
         // An overload in which others hardly grow any more does not hide how they grew up to it.
         let overload = (0..30).map(|_| (0.5, 0.35));
-        let after_it = work(60, 0.8).chain(overload).chain((0..40).map(|_| (0.2, 0.26)));
+        let after_it = work(60, 0.8).chain(overload).chain((0..40).map(|_| (0.2, 0.16)));
         let growth = after(rest.chain(after_it)).unwrap();
         assert!((0.75..0.9).contains(&growth), "{growth}");
     }
@@ -137,6 +144,9 @@ mod tests {
     fn a_neighbour_that_does_not_follow_is_constant() {
         let still = after((0..180).map(|n| (wave(n, 60.0), 0.3)));
         assert_eq!(still, Some(0.0));
+        // One in ten follows, and the neighbour is not taken along.
+        let mostly_still = after((0..180).map(|n| (wave(n, 60.0), 0.3 + 0.1 * wave(n, 60.0)))).unwrap();
+        assert!(mostly_still < 0.15, "{mostly_still}");
         let restless = after((0..180).map(|n| (wave(n, 60.0), if n / 13 % 2 == 0 { 0.4 } else { 0.05 })));
         assert_eq!(restless, Some(0.0));
         let receding = after((0..180).map(|n| (wave(n, 60.0), 0.4 - wave(n, 60.0))));
@@ -146,8 +156,13 @@ mod tests {
     #[test]
     fn under_a_steady_load_all_beyond_the_base_follows() {
         let rest = (0..20).map(|_| (0.0, 0.1));
-        let growth = after(rest.chain((0..600).map(|_| (0.2, 0.3)))).unwrap();
-        assert!((0.95..1.05).contains(&growth), "{growth}");
+        let growth = |seconds: i32| after(rest.clone().chain((0..seconds).map(|_| (0.2, 0.3)))).unwrap();
+        assert!((0.95..1.15).contains(&growth(30)), "{}", growth(30));
+        assert!(
+            (1.4..1.5).contains(&growth(900)),
+            "who was there at rest may have gone: {}",
+            growth(900)
+        );
         let unknown = after((0..100).map(|_| (0.2, 0.3))).unwrap();
         assert!((1.4..1.6).contains(&unknown), "{unknown}");
         assert_eq!(after((0..100).map(|_| (0.0, 0.3))), None, "no work, nothing to tell");
