@@ -3,11 +3,10 @@
 use super::Appliance;
 use crate::config::plan::{CallPolicy, MediaPath, Mode, RouteAuth};
 use crate::protocol::Path;
-use crate::protocol::sip::transaction::ServerId;
 use crate::protocol::sip::{Message, Method, Name, Reply, Uri};
 use crate::switch::auth::{self, As, Verdict};
 use crate::switch::b2bua;
-use crate::switch::core::{NOBODY, Turn, role};
+use crate::switch::core::{NOBODY, Turn, Way, role};
 use crate::switch::mesh::{Asker, Mesh};
 use crate::switch::proxy::{self, Routes, is_loop};
 use crate::switch::routing::{self, Destination};
@@ -92,17 +91,21 @@ impl Appliance {
             }
             Destination::Here | Destination::Scheme => return,
         };
-        let room = emergency || self.core.tx.has_room();
-        let Some(server) = room
+        let room = emergency || self.core.tx.has_room_for(request);
+        let server = room
             .then(|| self.core.tx.server(cx.now, request, back, NOBODY).ok())
-            .flatten()
-        else {
-            self.core.stats.shed("transactions");
-            return self.turn_away(cx, back, request, "5");
-        };
+            .flatten();
         let service = match destination {
             Destination::Service(service) => Some(service),
             _ => None,
+        };
+        if service.is_some() && !invite {
+            let way = server.map_or(Way::Bare(*back), Way::Transaction);
+            return self.about_service(cx, way, back, request);
+        }
+        let Some(server) = server else {
+            self.core.stats.shed("transactions");
+            return self.turn_away(cx, back, request, "5");
         };
         let mut turn = Turn {
             core: &mut self.core,
@@ -113,29 +116,17 @@ impl Appliance {
         }
         let hunt = if targets.is_some() { Hunt::Dead } else { Hunt::Any };
         if let Some(service) = service {
-            if invite {
-                let start = b2bua::Start {
-                    server,
-                    request,
-                    path,
-                    media: policy.media,
-                    hunt,
-                    trusted,
-                    proven,
-                    emergency,
-                };
-                return self.b2bua.serve(&mut turn, &start, service);
-            }
-            if request.method() == Method::Options {
-                return answer_options(&mut turn, server, back, request);
-            }
-            let tag = turn.stateless_tag(request);
-            let reply = Reply {
-                to_tag: &tag,
-                headers: &[("Allow", ALLOW)],
-                ..Reply::of(405)
+            let start = b2bua::Start {
+                server,
+                request,
+                path,
+                media: policy.media,
+                hunt,
+                trusted,
+                proven,
+                emergency,
             };
-            return turn.respond(server, request, back, &reply);
+            return self.b2bua.serve(&mut turn, &start, service);
         }
         let (role, handle) = match policy.mode {
             Mode::B2bua if invite => {
@@ -172,6 +163,24 @@ impl Appliance {
             Some(targets) => self.start(cx, role, handle, targets, request),
             None => self.locate(cx, role, handle, user, request),
         }
+    }
+
+    /// A request to a service that is no call.
+    fn about_service(&mut self, cx: &mut Cx<'_, Mesh>, way: Way, back: &Path, request: &Message<'_>) {
+        let mut turn = Turn {
+            core: &mut self.core,
+            cx,
+        };
+        if request.method() == Method::Options {
+            return answer_options(&mut turn, way, back, request);
+        }
+        let tag = turn.stateless_tag(request);
+        let reply = Reply {
+            to_tag: &tag,
+            headers: &[("Allow", ALLOW)],
+            ..Reply::of(405)
+        };
+        turn.answer(way, request, back, &reply);
     }
 
     /// The role gets its targets with the request at hand.
@@ -236,8 +245,10 @@ impl Appliance {
         let site = self.core.site.clone();
         let from = Uri::parse(request.from().uri).ok();
         let realm = site.realm(from.map_or(b"", |uri| uri.host));
-        match auth::check(&site, &mut self.core.nonces, cx.now, request, As::Proxy, realm) {
-            Verdict::Challenge { stale } => {
+        let verdict = auth::check(&site, &mut self.core.nonces, cx.now, request, As::Proxy, realm);
+        match verdict {
+            Verdict::Challenge { .. } | Verdict::Repeated(_) => {
+                let stale = verdict != Verdict::Challenge { stale: false };
                 let mut turn = Turn {
                     core: &mut self.core,
                     cx,
@@ -275,18 +286,18 @@ impl Appliance {
     /// A request to this server itself.
     fn here(&mut self, cx: &mut Cx<'_, Mesh>, back: &Path, request: &Message<'_>) {
         match request.method() {
-            Method::Options => match self.core.tx.server(cx.now, request, back, NOBODY) {
-                Ok(server) => answer_options(
-                    &mut Turn {
-                        core: &mut self.core,
-                        cx,
-                    },
-                    server,
-                    back,
-                    request,
-                ),
-                Err(_) => self.turn_away(cx, back, request, "5"),
-            },
+            Method::Options => {
+                let tx = &mut self.core.tx;
+                let server = tx
+                    .has_room_for(request)
+                    .then(|| tx.server(cx.now, request, back, NOBODY).ok());
+                let mut turn = Turn {
+                    core: &mut self.core,
+                    cx,
+                };
+                let way = server.flatten().map_or(Way::Bare(*back), Way::Transaction);
+                answer_options(&mut turn, way, back, request);
+            }
             Method::Other => self.refuse(cx, back, request, 501, &[("Allow", ALLOW)]),
             Method::Invite => self.refuse(cx, back, request, 404, &[]),
             _ => self.refuse(cx, back, request, 405, &[("Allow", ALLOW)]),
@@ -418,7 +429,7 @@ impl Appliance {
 const TRYING: Duration = Duration::from_millis(150);
 
 /// 200 with what we can do (section 11.2).
-fn answer_options(turn: &mut Turn<'_, '_>, server: ServerId, back: &Path, request: &Message<'_>) {
+fn answer_options(turn: &mut Turn<'_, '_>, way: Way, back: &Path, request: &Message<'_>) {
     let tag = turn.stateless_tag(request);
     let site = turn.core.site.clone();
     let headers: [(&str, &[u8]); 4] = [
@@ -427,8 +438,8 @@ fn answer_options(turn: &mut Turn<'_, '_>, server: ServerId, back: &Path, reques
         ("Supported", b"path, outbound, timer"),
         ("Server", site.plan.sip.product.as_bytes()),
     ];
-    turn.respond(
-        server,
+    turn.answer(
+        way,
         request,
         back,
         &Reply {

@@ -4,7 +4,7 @@ use super::Appliance;
 use crate::protocol::Path;
 use crate::protocol::sip::{Message, Scheme, Uri};
 use crate::switch::auth::{self, As, Verdict};
-use crate::switch::core::{Core, Turn};
+use crate::switch::core::{Core, Turn, Way};
 use crate::switch::mesh::Mesh;
 use crate::switch::registrar::OWNER;
 use shards::Cx;
@@ -35,17 +35,10 @@ impl Appliance {
         // The site is borrowed and not cloned: its count is one cache line for all shards.
         let Core { site, nonces, .. } = &mut self.core;
         let realm = site.realm(to.host);
-        let index = match auth::check(site, nonces, cx.now, request, As::Server, realm) {
-            Verdict::User(index) => index,
-            Verdict::Challenge { stale } => {
-                let site = site.clone();
-                let realm = site.realm(to.host);
-                let mut turn = Turn {
-                    core: &mut self.core,
-                    cx,
-                };
-                return auth::challenge(&mut turn, request, back, As::Server, realm, stale);
-            }
+        let (index, repeated) = match auth::check(site, nonces, cx.now, request, As::Server, realm) {
+            Verdict::User(index) => (index, false),
+            Verdict::Repeated(index) => (index, true),
+            Verdict::Challenge { stale } => return self.challenge(cx, back, request, to.host, stale),
         };
         let mut aor = self.core.scratch.take();
         to.write_user_decoded(&mut aor);
@@ -55,17 +48,20 @@ impl Appliance {
             self.core.scratch.give(aor);
             return self.refuse(cx, back, request, 403, &[]);
         }
-        let room = self.core.tx.has_room();
-        match room
-            .then(|| self.core.tx.server(cx.now, request, back, OWNER).ok())
-            .flatten()
-        {
-            Some(server) => {
+        if repeated && !self.registrar.has_taken(cx.now, request, path, &aor) {
+            self.core.scratch.give(aor);
+            return self.challenge(cx, back, request, to.host, true);
+        }
+        match self.way(cx, back, request) {
+            Some(way) => {
                 let mut turn = Turn {
                     core: &mut self.core,
                     cx,
                 };
-                self.registrar.register(&mut turn, server, request, path, &aor);
+                match repeated {
+                    true => self.registrar.repeat(&mut turn, way, request, path, &aor),
+                    false => self.registrar.register(&mut turn, way, request, path, &aor),
+                }
             }
             None => {
                 self.core.stats.shed("transactions");
@@ -73,5 +69,29 @@ impl Appliance {
             }
         }
         self.core.scratch.give(aor);
+    }
+
+    /// How a REGISTER will be answered: beyond the share of the transactions without one. Its repetition is
+    /// then computed again, and `has_taken` knows it. Answers that wait for the disk take memory in either
+    /// way, so that there is an end to those without a transaction too: `None`.
+    fn way(&mut self, cx: &Cx<'_, Mesh>, back: &Path, request: &Message<'_>) -> Option<Way> {
+        let tx = &mut self.core.tx;
+        let server = tx
+            .has_room_for(request)
+            .then(|| tx.server(cx.now, request, back, OWNER).ok());
+        match server.flatten() {
+            Some(server) => Some(Way::Transaction(server)),
+            None => (self.registrar.waiting() < tx.share()).then_some(Way::Bare(*back)),
+        }
+    }
+
+    fn challenge(&mut self, cx: &mut Cx<'_, Mesh>, back: &Path, request: &Message<'_>, host: &[u8], stale: bool) {
+        let site = self.core.site.clone();
+        let realm = site.realm(host);
+        let mut turn = Turn {
+            core: &mut self.core,
+            cx,
+        };
+        auth::challenge(&mut turn, request, back, As::Server, realm, stale);
     }
 }

@@ -16,6 +16,9 @@ use shards::Time;
 pub enum Verdict {
     /// They do: index of the user in the plan.
     User(usize),
+    /// They did once: right for this user of the plan, but their count was seen before. A challenge is due
+    /// (`stale`), except to a request that is told for a repetition by other means.
+    Repeated(usize),
     /// None, or none that convince: challenge. `stale` when only the nonce was too old.
     Challenge {
         /// RFC 7616 section 3.3.
@@ -40,6 +43,7 @@ pub fn check(site: &Site, nonces: &mut Nonces, now: Time, request: &Message<'_>,
         As::Proxy => Name::ProxyAuthorization,
     };
     let mut stale = false;
+    let mut repeated = None;
     // A phone that knows several realms sends several; more than a few are not worth hashing.
     for value in request.headers(name).take(MOST_CREDENTIALS) {
         let Ok(credentials) = Credentials::parse(value) else {
@@ -63,11 +67,12 @@ pub fn check(site: &Site, nonces: &mut Nonces, now: Time, request: &Message<'_>,
         }
         match nonces.check(now, credentials.nonce, credentials.nc) {
             NonceVerdict::Fresh => return Verdict::User(user),
-            NonceVerdict::Stale | NonceVerdict::Replayed => stale = true,
+            NonceVerdict::Replayed => repeated = Some(user),
+            NonceVerdict::Stale => stale = true,
             NonceVerdict::Forged => {}
         }
     }
-    Verdict::Challenge { stale }
+    repeated.map_or(Verdict::Challenge { stale }, Verdict::Repeated)
 }
 
 /// Sends the challenge, without a transaction (RFC 3261 section 26.3.2.4).

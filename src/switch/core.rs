@@ -59,6 +59,15 @@ pub const NOBODY: User = User {
     generation: 0,
 };
 
+/// How an answer leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Within the request's transaction, which sends it again when the request comes again.
+    Transaction(ServerId),
+    /// Without one, where section 18.2.2 of RFC 3261 says. The request's repetition is computed anew.
+    Bare(Path),
+}
+
 /// State of a shard that every role uses.
 pub struct Core {
     /// Configuration and tables.
@@ -140,10 +149,7 @@ impl Turn<'_, '_> {
 
     /// Answers a request within its server transaction.
     pub fn respond(&mut self, server: ServerId, request: &Message<'_>, path: &Path, reply: &Reply<'_>) {
-        let mut octets = self.core.scratch.take();
-        reply.write(&mut octets, request, path.peer);
-        self.respond_octets(server, request.method(), reply.status, &octets);
-        self.core.scratch.give(octets);
+        self.answer(Way::Transaction(server), request, path, reply);
     }
 
     /// Sends a finished response in a server transaction.
@@ -157,13 +163,26 @@ impl Turn<'_, '_> {
     /// Answers a request without a transaction (RFC 3261 section 8.2.7, and challenges as
     /// section 26.3.2.4 asks).
     pub fn respond_stateless(&mut self, request: &Message<'_>, path: &Path, reply: &Reply<'_>) {
+        self.answer(Way::Bare(*path), request, path, reply);
+    }
+
+    /// Answers a request in either way; `path` is how it came.
+    pub fn answer(&mut self, way: Way, request: &Message<'_>, path: &Path, reply: &Reply<'_>) {
         let mut octets = self.core.scratch.take();
         reply.write(&mut octets, request, path.peer);
-        self.send(path, &octets);
-        self.core
-            .stats
-            .response(label(request.method()), reply.status, Direction::Out);
+        self.answer_octets(way, request.method(), reply.status, &octets);
         self.core.scratch.give(octets);
+    }
+
+    /// Sends a finished response in either way.
+    pub fn answer_octets(&mut self, way: Way, method: Method, status: u16, octets: &[u8]) {
+        match way {
+            Way::Transaction(server) => self.respond_octets(server, method, status, octets),
+            Way::Bare(path) => {
+                self.send(&path, octets);
+                self.core.stats.response(label(method), status, Direction::Out);
+            }
+        }
     }
 
     /// Sends octets on a path; nobody is told when that fails.

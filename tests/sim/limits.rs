@@ -3,7 +3,7 @@
 use super::phone::{Answer, Habits};
 use super::stage::{Setup, Stage};
 use ringfort::config::Plan;
-use ringfort::config::plan::{Host, Target, Trunk};
+use ringfort::config::plan::{Host, MediaPath, Mode, Target, Trunk};
 use ringfort::protocol::Transport;
 use std::time::Duration;
 
@@ -55,6 +55,53 @@ fn calls() {
 fn ports() {
     for seed in 0..3 {
         room_for_one(|plan| plan.media.ports = (20_000, 20_003), seed);
+    }
+}
+
+/// Registrations fill half of the transactions at the most: the rest of a storm is answered without any,
+/// and calls find their room.
+#[test]
+fn a_storm_of_registers_leaves_calls_their_transactions() {
+    const LIMIT: usize = 100;
+    for mode in [Mode::B2bua, Mode::Proxy] {
+        let change: fn(&mut Plan) = match mode {
+            Mode::B2bua => |plan| plan.limits.transactions = LIMIT as u32,
+            _ => |plan| {
+                plan.limits.transactions = LIMIT as u32;
+                (plan.local.mode, plan.local.media) = (Mode::Proxy, MediaPath::Direct);
+            },
+        };
+        let mut stage = Stage::new(Setup {
+            shards: 1,
+            change,
+            ..Setup::default()
+        });
+        let phones = ["alice", "bob", "carol"].map(|stem| stage.registered(stem, quick()));
+        let number = stage.name("bob");
+        // An ended transaction stays for 32 s; these take 12 s.
+        for round in 0..LIMIT + 20 {
+            let expires = 1000 + round as u32;
+            stage.act(phones[2], |phone, cx| phone.register(cx, expires));
+            stage.run(100);
+            let phone = stage.look(phones[2]);
+            assert_eq!((phone.register_status(), phone.granted()), (200, expires), "{round}");
+        }
+        assert_eq!(stage.world.program(0).leftovers().transactions, LIMIT / 2);
+        assert_eq!(stage.figures(0).registrations, 3);
+
+        // Without a transaction a repetition is computed again, and comes to the same.
+        let statuses = stage.look(phones[2]).register.statuses.len();
+        stage.act(phones[2], |phone, cx| phone.repeat_register(cx));
+        stage.run(100);
+        assert_eq!(stage.look(phones[2]).register.statuses[statuses..], [200]);
+        assert_eq!(stage.figures(0).registrations, 3);
+
+        stage.act(phones[0], |phone, cx| phone.call(cx, &number));
+        stage.run(3000);
+        assert_eq!(stage.look(phones[0]).leg().status, 200, "{mode:?}");
+        assert!(stage.world.program(0).leftovers().transactions > LIMIT / 2);
+        stage.act(phones[0], |phone, cx| phone.hang_up(cx, 0));
+        stage.rest(1);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The counters that the estimate is learnt from.
 
-use super::machine::Turns;
+use super::machine::{CoreTime, Machine, Turns};
 use crate::ops::stats::{CallResult, Direction, MethodLabel};
 use crate::ops::view::ShardView;
 
@@ -18,10 +18,11 @@ pub(super) struct Counters {
     pub(super) shortages: u64,
     pub(super) refused: u64,
     pub(super) turns: Option<Turns>,
+    pub(super) core: Option<CoreTime>,
 }
 
 impl Counters {
-    pub(super) fn of(shard: &ShardView, turns: Option<Turns>) -> Self {
+    pub(super) fn of(shard: &ShardView, machine: &Machine) -> Self {
         let (stats, ring) = (&shard.figures.stats, &shard.figures.ring);
         let register = MethodLabel::Register as usize;
         let sum = |of: &[u64]| of.iter().sum::<u64>();
@@ -40,7 +41,8 @@ impl Counters {
             ended: sum(&stats.calls_ended).saturating_sub(shed),
             shortages: ring.receive_buffer_exhausted,
             refused: ring.mesh_full,
-            turns,
+            turns: machine.turns.get(&shard.shard).copied(),
+            core: machine.cores.get(&shard.shard).copied(),
         }
     }
 }

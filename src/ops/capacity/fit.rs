@@ -9,7 +9,7 @@ use std::f64::consts::E;
 /// Seconds after which a sample counts for 1/e.
 pub const MEMORY_SECONDS: f64 = 180.0;
 /// Samples before anything is told.
-const SAMPLES_MIN: f64 = 30.0;
+pub const SAMPLES_MIN: f64 = 30.0;
 /// Neighbouring samples are smoothed over several seconds: so many of them tell as much as one.
 const SAMPLES_ALIKE: f64 = 10.0;
 /// The standard deviation of a load, as a part of its mean, below which it has not varied.
@@ -36,24 +36,36 @@ pub struct Costs {
     pub message: Option<f64>,
 }
 
-/// The fading fit of one shard.
-#[derive(Clone, Debug, Default)]
-pub struct Fit {
-    samples: f64,
-    mean: [f64; 3],
-    covariance: [[f64; 3]; 3],
+/// Means and covariances in which old samples fade.
+#[derive(Clone, Debug)]
+pub struct Moments<const N: usize> {
+    /// How many samples count, [`MEMORY_SECONDS`] at the most.
+    pub samples: f64,
+    /// Of each value.
+    pub mean: [f64; N],
+    /// Of each pair.
+    pub covariance: [[f64; N]; N],
 }
 
-impl Fit {
-    /// One second: relayed packets and SIP messages a second, and the share of time spent on work.
-    pub fn add(&mut self, packets: f64, messages: f64, busy: f64) {
-        let sample = [packets, messages, busy];
+impl<const N: usize> Default for Moments<N> {
+    fn default() -> Self {
+        Self {
+            samples: 0.0,
+            mean: [0.0; N],
+            covariance: [[0.0; N]; N],
+        }
+    }
+}
+
+impl<const N: usize> Moments<N> {
+    /// One sample; what is no number is left out.
+    pub fn add(&mut self, sample: [f64; N]) {
         if !sample.iter().all(|value| value.is_finite()) {
             return;
         }
         self.samples = (self.samples + 1.0).min(MEMORY_SECONDS);
         let weight = 1.0 / self.samples;
-        let off: [f64; 3] = std::array::from_fn(|i| sample[i] - self.mean[i]);
+        let off: [f64; N] = std::array::from_fn(|i| sample[i] - self.mean[i]);
         for (row, &of) in self.covariance.iter_mut().zip(&off) {
             for (value, &with) in row.iter_mut().zip(&off) {
                 *value = (1.0 - weight) * (*value + weight * of * with);
@@ -64,16 +76,27 @@ impl Fit {
             .zip(&off)
             .for_each(|(mean, off)| *mean += weight * off);
     }
+}
+
+/// The fading fit of one shard.
+#[derive(Clone, Debug, Default)]
+pub struct Fit(Moments<3>);
+
+impl Fit {
+    /// One second: relayed packets and SIP messages a second, and the share of time spent on work.
+    pub fn add(&mut self, packets: f64, messages: f64, busy: f64) {
+        self.0.add([packets, messages, busy]);
+    }
 
     /// The costs that the last minutes show.
     #[must_use]
     pub fn costs(&self) -> Costs {
-        if self.samples < SAMPLES_MIN {
+        if self.0.samples < SAMPLES_MIN {
             return Costs::default();
         }
-        let c = &self.covariance;
+        let c = &self.0.covariance;
         // A load that stands still cannot be told from the base; it is left to the base.
-        let moves = |of: usize| c[of][of].sqrt() > (1e-3 * self.mean[of]).max(1e-6);
+        let moves = |of: usize| c[of][of].sqrt() > (1e-3 * self.0.mean[of]).max(1e-6);
         let across = c[PACKETS][MESSAGES];
         match (moves(PACKETS), moves(MESSAGES)) {
             (true, true) => {
@@ -103,7 +126,7 @@ impl Fit {
     }
 
     fn alone(&self, of: usize) -> Option<f64> {
-        let c = &self.covariance;
+        let c = &self.0.covariance;
         let cost = c[of][BUSY] / c[of][of];
         self.trusted(of, cost, c[BUSY][BUSY] - cost * c[of][BUSY], 1.0 / c[of][of])
     }
@@ -111,9 +134,9 @@ impl Fit {
     /// `rest` is the variance that the fit leaves, `spread` the cost's element of the inverse
     /// covariance.
     fn trusted(&self, of: usize, cost: f64, rest: f64, spread: f64) -> Option<f64> {
-        let mean = self.mean[of];
-        let varied = mean >= LOAD_MIN[of] && self.covariance[of][of].sqrt() >= VARIED * mean;
-        let error = (rest.max(BUSY_NOISE * BUSY_NOISE) * spread * SAMPLES_ALIKE / self.samples).sqrt();
+        let mean = self.0.mean[of];
+        let varied = mean >= LOAD_MIN[of] && self.0.covariance[of][of].sqrt() >= VARIED * mean;
+        let error = (rest.max(BUSY_NOISE * BUSY_NOISE) * spread * SAMPLES_ALIKE / self.0.samples).sqrt();
         (varied && cost > 0.0 && error <= ERROR_MAX * cost).then_some(cost)
     }
 }

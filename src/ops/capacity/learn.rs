@@ -4,8 +4,9 @@
 
 use super::counters::Counters;
 use super::fit::{Fit, Smooth};
-use super::machine::{Machine, Turns};
+use super::machine::{CoreTime, Machine};
 use super::memory::Memory;
+use super::others::Others;
 use crate::ops::view::{ShardView, View};
 use std::collections::BTreeMap;
 
@@ -55,8 +56,12 @@ pub struct Shard {
     pub bindings_grown: Smooth,
     ran: Smooth,
     waited: Smooth,
+    /// What else its core does.
+    pub others: Others,
     last_bindings: Option<u64>,
     fit: Fit,
+    /// Busy share without any work.
+    rest: Smooth,
     /// Busy share of one standing call.
     pub call_cost: Smooth,
     /// Busy share of one call set up a second, with the calls that then stand.
@@ -85,17 +90,19 @@ impl Shard {
     }
 
     /// Whether buffers, and whether queues were short.
-    fn sample(&mut self, view: &ShardView, turns: Option<Turns>, seconds: Option<f64>) -> (bool, bool) {
+    fn sample(&mut self, view: &ShardView, machine: &Machine, seconds: Option<f64>) -> (bool, bool) {
         if view.restarts != self.restarts {
             // Its load is gone with the instance, what its work costs is not.
             *self = Self {
                 restarts: view.restarts,
                 fit: std::mem::take(&mut self.fit),
+                rest: self.rest,
                 call_cost: self.call_cost,
                 rate_cost: self.rate_cost,
                 message_cost: self.message_cost,
                 model: self.model,
                 packet_cost: self.packet_cost,
+                others: self.others.restarted(),
                 ..Self::default()
             };
         }
@@ -105,7 +112,7 @@ impl Shard {
             return (false, false);
         }
         (self.quiet, self.heard) = (0, true);
-        let now = Counters::of(view, turns);
+        let now = Counters::of(view, machine);
         let before = self.before.replace(now);
         let (Some(before), Some(seconds)) = (before, seconds) else {
             return (false, false);
@@ -119,7 +126,11 @@ impl Shard {
         let (busy, idle) = (since(|c| c.busy), since(|c| c.idle));
         // Both are accounted at the same moment, so that their ratio is exact where their span is not.
         let span = if idle > 0.0 { busy + idle } else { seconds * 1e9 };
-        self.busy.add((busy / span).min(1.0), seconds, CALM);
+        let own = (busy / span).min(1.0);
+        self.busy.add(own, seconds, CALM);
+        if let Some(core) = CoreTime::share(before.core, now.core) {
+            self.others.add(own, core, self.busy.get(), seconds);
+        }
         let mut rate = |to: fn(&mut Self) -> &mut Smooth, of: fn(&Counters) -> u64| {
             to(self).add(since(of) / seconds, seconds, CALM);
         };
@@ -139,12 +150,32 @@ impl Shard {
             self.ran.add(share(new.ran, old.ran), seconds, CALM_COST);
             self.waited.add(share(new.waited, old.waited), seconds, CALM_COST);
         }
-        self.fit.add(self.packets.get(), self.messages.get(), self.busy.get());
+        let (packets, messages) = (self.packets.get(), self.messages.get());
+        if packets < 1.0 && messages < 1.0 {
+            self.rest.add(self.busy.get(), seconds, CALM_COST);
+        }
+        self.fit.add(packets, messages, self.busy.get());
     }
 
-    /// Costs of packets and messages. What the fit cannot tell gets what is left over, whole: the
-    /// base is then counted as work, so that the estimate errs towards fewer calls.
+    /// Costs of packets and messages, which together explain at least what is spent now beyond rest. Work gets
+    /// cheaper in large batches, and cheapest in an overload that was just survived, where most of it is turned
+    /// away: a line through such seconds is too flat to be followed from here.
     fn costs(&self) -> (Option<f64>, Option<f64>) {
+        let (packet, message) = self.shared_costs();
+        let of = |cost: Option<f64>, load: f64| cost.unwrap_or(0.0) * load;
+        let explained = of(packet, self.packets.get()) + of(message, self.messages.get());
+        let spent = self.busy.get() - self.rest.get();
+        let more = if explained > 0.0 {
+            (spent / explained).max(1.0)
+        } else {
+            1.0
+        };
+        (packet.map(|cost| cost * more), message.map(|cost| cost * more))
+    }
+
+    /// As the load has shown them. What the fit cannot tell gets what is left over, whole: the
+    /// base is then counted as work, so that the estimate errs towards fewer calls.
+    fn shared_costs(&self) -> (Option<f64>, Option<f64>) {
         let (busy, packets, messages) = (self.busy.get(), self.packets.get(), self.messages.get());
         let shared = |rest: f64, load: f64, enough: f64| (load >= enough).then(|| rest.max(0.0) / load);
         let fitted = self.fit.costs();
@@ -253,7 +284,7 @@ impl Learnt {
         let (mut short, mut full) = (false, false);
         for shard in &view.shards {
             let known = self.shards.entry(shard.shard).or_default();
-            let found = known.sample(shard, machine.turns.get(&shard.shard).copied(), seconds);
+            let found = known.sample(shard, machine, seconds);
             (short, full) = (short | found.0, full | found.1);
         }
         self.shortages = self.shortages << 1 | u8::from(short);

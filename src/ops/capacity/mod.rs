@@ -1,14 +1,15 @@
 //! How much more work can be taken, and what gives out first.
 //!
 //! An ops thread feeds the [`Estimator`] once a second; whoever asks gets the gauges of now with
-//! the costs that were learnt. `fit` tells what packets and messages cost, `learn` smooths and
-//! remembers, `machine` asks the kernel, `resources` makes the rows.
+//! the costs that were learnt. `fit` tells what packets and messages cost, `others` how the rest
+//! of a core follows, `learn` smooths and remembers, `machine` asks the kernel, `resources` makes the rows.
 
 mod counters;
 pub mod fit;
 pub mod learn;
 pub mod machine;
 pub mod memory;
+pub mod others;
 mod resources;
 
 use super::model::About;
@@ -88,8 +89,14 @@ pub struct ShardRoom {
     pub counted: bool,
     /// Share of time spent on work, smoothed.
     pub busy: f64,
-    /// The most that this should be: 0.8 of what others leave of the core.
+    /// The most that this should be: there it fills the core to 0.8 with what others then take.
     pub limit: f64,
+    /// Share of the core that is neither idle nor the packet thread's, smoothed: the kernel's work for packets,
+    /// the companion, other processes. Of all cores where shards are not pinned; `None` when not known.
+    pub others: Option<f64>,
+    /// By how much `others` grows while `busy` grows by one; 0 when others do not follow the load, `None`
+    /// before there was any.
+    pub others_growth: Option<f64>,
     /// Share of the core that others take while the shard wants it; `None` when it hardly wants it.
     pub contended: Option<f64>,
     /// `fitted` when the load has shown what packets or messages cost, `proportional` when the

@@ -5,19 +5,23 @@
 
 use super::learn::{BUSY_TO_JUDGE, Learnt, SHORTAGES_MAX, Shard};
 use super::machine::Machine;
+use super::others::FULL;
 use super::{CallRate, RegisterRate, Resource, ShardRoom};
 use crate::ops::model::{About, ShardFigures};
 use crate::ops::view::{ShardView, View};
+use crate::protocol::sip::transaction::OUTSIDE;
 
 /// Seconds that the transactions of a call stand in their table over UDP, all together: INVITE from the caller and
 /// to the callee 32 s each (timers L and M of RFC 6026 section 8.11), BYE from one end 32 s (timer J) and to the
 /// other 5 s (timer K, RFC 3261 section 17.1.2.2).
 const TRANSACTION_SECONDS_A_CALL: f64 = 32.0 + 32.0 + 32.0 + 5.0;
+/// Of a REGISTER, if each takes one: timer J.
+const TRANSACTION_SECONDS_A_REGISTER: f64 = 32.0;
 /// Media ports of one relayed call: two legs, RTP and RTCP.
 const PORTS_A_CALL: u64 = 4;
 /// Transactions that a call needs at one time: one on each side.
 const TRANSACTIONS_A_CALL: u64 = 2;
-/// A shard may be busy to this share of the core that it can have; above it latency suffers.
+/// A core may be busy to this share, whoever takes it; above it latency suffers.
 const BUSY_MAX: f64 = 0.8;
 
 /// Everything that an estimate is made of.
@@ -39,9 +43,19 @@ fn rounded(n: f64) -> f64 {
     (n * 1e3).round() / 1e3
 }
 
-/// The share of its core that a shard may use.
+/// The share of its core that a shard may use: where its own and what others take then, as far as that
+/// grows with it, fill the core to `BUSY_MAX`. On a core that is full with others who do not follow us, the
+/// idle rest says nothing, since they may only fill it (a batch job of low priority); and where the kernel does not
+/// tell the core's time, nothing else is known: then our waits for the core tell what we can have of it.
 fn busy_limit(shard: &Shard) -> f64 {
-    BUSY_MAX * (1.0 - shard.contended().unwrap_or(0.0))
+    let busy = shard.busy.get();
+    let growth = shard.others.growth().unwrap_or(0.0);
+    match shard.others.share() {
+        Some(others) if growth > 0.0 || busy + others < FULL => {
+            (busy + (BUSY_MAX - busy - others) / (1.0 + growth)).max(0.0)
+        }
+        _ => BUSY_MAX * (1.0 - shard.contended().unwrap_or(0.0)),
+    }
 }
 
 fn headroom(shard: &Shard) -> f64 {
@@ -228,7 +242,11 @@ impl<'a> Estimate<'a> {
         let habits = &self.learnt.habits;
         let now = self.learnt.sum(|s| s.started);
         let processor = self.affordable(|shard| shard.rate_cost.known());
-        let (more, bound_by) = self.rate(now, processor, Some(TRANSACTION_SECONDS_A_CALL));
+        // REGISTERs that have ended stand there too, as far as their share goes.
+        let limit = self.about.limit_transactions as f64;
+        let registers = self.learnt.sum(|s| s.registers) * TRANSACTION_SECONDS_A_REGISTER;
+        let table = (limit - registers.min(limit / OUTSIDE as f64)) / TRANSACTION_SECONDS_A_CALL;
+        let (more, bound_by) = Self::rate(now, processor, table);
         CallRate {
             now: rounded(now),
             more,
@@ -243,7 +261,8 @@ impl<'a> Estimate<'a> {
         let messages = self.learnt.habits.register_messages;
         let now = self.learnt.sum(|s| s.registers);
         let processor = self.affordable(|shard| Some(shard.message_cost.known()? * messages?));
-        let (more, bound_by) = self.rate(now, processor, None);
+        // Beyond their share of the transactions they are answered without one.
+        let (more, bound_by) = Self::rate(now, processor, f64::INFINITY);
         RegisterRate {
             now: rounded(now),
             more,
@@ -252,13 +271,12 @@ impl<'a> Estimate<'a> {
     }
 
     /// How many more a second the processor and the table of transactions allow. A transaction that has ended
-    /// stays in the table to answer copies, so that a rate of calls fills it after half a minute; `seconds` is how
-    /// long those of one piece of work stay, all together. With a full table REGISTERs are answered without one.
-    fn rate(&self, now: f64, processor: Option<f64>, seconds: Option<f64>) -> (Option<f64>, Option<&'static str>) {
+    /// stays in the table to answer copies, so that a rate of calls fills it after half a minute; `all` is the rate
+    /// that it bears.
+    fn rate(now: f64, processor: Option<f64>, all: f64) -> (Option<f64>, Option<&'static str>) {
         let Some(processor) = processor else {
             return (None, None);
         };
-        let all = seconds.map_or(f64::INFINITY, |seconds| self.about.limit_transactions as f64 / seconds);
         let table = (all - now).max(0.0);
         let (more, bound_by) = if table < processor {
             (table, "transactions")
@@ -278,6 +296,8 @@ impl<'a> Estimate<'a> {
                 counted: self.shards.iter().any(|(counted, _)| counted.shard == view.shard),
                 busy: rounded(known.map_or(0.0, |s| s.busy.get())),
                 limit: rounded(known.map_or(BUSY_MAX, busy_limit)),
+                others: known.and_then(|s| s.others.share()).map(rounded),
+                others_growth: known.and_then(|s| s.others.growth()).map(rounded),
                 contended: known.and_then(Shard::contended).map(rounded),
                 model: known.and_then(|s| s.model),
                 call_micros_per_second: known.and_then(|s| s.call_cost.known()).map(micros),

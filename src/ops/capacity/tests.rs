@@ -1,4 +1,4 @@
-use super::machine::Turns;
+use super::machine::{CoreTime, Turns};
 use super::*;
 use crate::ops::model::ShardFigures;
 use crate::ops::view::ShardView;
@@ -32,6 +32,7 @@ fn machine() -> Machine {
         descriptors: Some(100),
         descriptors_max: Some(1 << 20),
         turns: Default::default(),
+        cores: Default::default(),
     }
 }
 
@@ -270,6 +271,26 @@ fn ended_transactions_bound_a_rate_of_cheap_calls() {
 }
 
 #[test]
+fn registers_take_calls_their_transactions_up_to_a_half() {
+    let all = |registers: u64| {
+        let mut stage = Stage::new();
+        stage.seconds(100, |f| {
+            f.stats.calls_started += 500;
+            f.stats.calls_ended[0] += 500;
+            f.stats.requests[0][0] += 5000;
+            f.stats.requests[4][0] += registers;
+            busy(f, 50);
+        });
+        let rate = stage.capacity().calls_per_second;
+        assert_eq!(rate.bound_by, Some("transactions"));
+        rate.now + rate.more.unwrap()
+    };
+    // Of a million places 32 for each of 5,000 REGISTERs a second; then half of them.
+    assert!((8_250.0..8_350.0).contains(&all(2_500)), "{}", all(2_500));
+    assert!((4_940.0..4_960.0).contains(&all(50_000)), "{}", all(50_000));
+}
+
+#[test]
 fn registers_cost_what_messages_cost() {
     let mut stage = Stage::new();
     stage.seconds(60, |f| {
@@ -284,6 +305,27 @@ fn registers_cost_what_messages_cost() {
     assert!((14_500.0..15_100.0).contains(&more), "{more}");
     let bindings = row(&capacity.registrations, "processor").more.unwrap();
     assert!((1_450_000..=1_510_000).contains(&bindings), "{bindings}");
+}
+
+/// In an overload a message costs half: most are turned away, and batches are large.
+#[test]
+fn a_survived_overload_does_not_make_the_next_messages_cheap() {
+    let mut stage = Stage::new();
+    for (seconds, registers, thousandths) in [(20, 0, 0), (40, 10_000, 160), (40, 60_000, 480), (60, 10_000, 160)] {
+        stage.seconds(seconds, |f| {
+            f.stats.requests[4][0] += registers;
+            f.stats.responses[4][1][1] += registers;
+            busy(f, thousandths);
+        });
+    }
+    let capacity = stage.capacity();
+    let cost = capacity.shards[0].message_micros.unwrap();
+    assert!((7.8..8.2).contains(&cost), "{cost}");
+    let more = capacity.registers_per_second.more.unwrap();
+    assert!(
+        (78_000.0..82_000.0).contains(&more),
+        "(0.8 - 0.16) / 16 us, twice: {more}"
+    );
 }
 
 #[test]
@@ -309,6 +351,70 @@ fn a_contended_core_lowers_the_limit() {
     assert_eq!((capacity.shards[1].contended, capacity.shards[1].limit), (None, 0.8));
     let more = row(&capacity.calls, "processor").more.unwrap();
     assert!((595..=600).contains(&more), "the contended shard decides: {more}");
+}
+
+/// A stage after a load that came and went for three minutes and then stands at 200 thousandths of each core,
+/// for two hundred calls; `others` says what else the cores do then, in thousandths.
+fn beside(others: impl Fn(u64, u64) -> u64) -> Stage {
+    let mut stage = Stage::new();
+    let mut core = CoreTime::default();
+    for n in 0..200u64 {
+        let own = if n < 180 {
+            [50, 100, 200, 300, 200, 100][n as usize / 10 % 6]
+        } else {
+            200
+        };
+        core.at += SECOND;
+        core.idle += (1000 - own - others(n, own)) * SECOND / 1000;
+        stage.machine.cores = [(0, core), (1, core)].into();
+        stage.second(|f| {
+            f.calls[2] = own;
+            busy(f, own);
+        });
+    }
+    stage
+}
+
+#[test]
+fn others_that_grow_with_the_load_take_their_part_of_the_room() {
+    let more = |stage: &Stage| row(&stage.capacity().calls, "processor").more.unwrap();
+    let near = |found: u64, expected: u64| found.abs_diff(expected) <= expected / 20;
+    // 0.8 of a core for calls of a thousandth each, less the 200 that stand, on two cores.
+    let alone = beside(|_, _| 0);
+    assert!(near(more(&alone), 1200), "{}", more(&alone));
+    assert_eq!(alone.capacity().shards[0].others_growth, Some(0.0));
+    // As much again goes to others: half of the room that is left beside them.
+    let followed = beside(|_, own| own);
+    assert!(near(more(&followed), 400), "{}", more(&followed));
+    let shard = &followed.capacity().shards[0];
+    assert!((0.95..1.05).contains(&shard.others_growth.unwrap()), "{shard:?}");
+    assert!(
+        (0.19..0.21).contains(&shard.others.unwrap()) && (0.39..0.41).contains(&shard.limit),
+        "{shard:?}"
+    );
+    let constant = beside(|_, _| 300);
+    assert!(near(more(&constant), 600), "{}", more(&constant));
+    // A neighbour comes and goes by himself; at the end he is there.
+    let restless = beside(|n, _| if n / 17 % 2 == 1 || n > 170 { 300 } else { 0 });
+    assert_eq!(restless.capacity().shards[0].others_growth, Some(0.0));
+    assert!(near(more(&restless), 600), "{}", more(&restless));
+}
+
+#[test]
+fn a_core_that_others_only_fill_is_judged_by_our_waits() {
+    let mut stage = beside(|_, own| 1000 - own);
+    assert_eq!(stage.calls().1, "processor");
+    assert_eq!(row(&stage.capacity().calls, "processor").limit, 0.8);
+    for n in 1..=60u64 {
+        let turns = Turns {
+            ran: n * 2 * SECOND / 10,
+            waited: n * SECOND / 20,
+        };
+        stage.machine.turns = [(0, turns), (1, turns)].into();
+        stage.machine.cores.values_mut().for_each(|core| core.at += SECOND);
+        stage.second(|f| busy(f, 200));
+    }
+    assert_eq!(row(&stage.capacity().calls, "processor").limit, 0.64);
 }
 
 #[test]
@@ -366,6 +472,8 @@ fn sane(capacity: &Capacity, about: &About) -> Result<(), TestCaseError> {
         let all = [
             Some(shard.busy),
             Some(shard.limit),
+            shard.others,
+            shard.others_growth,
             shard.contended,
             shard.call_micros_per_second,
         ];
@@ -403,6 +511,8 @@ proptest! {
             figures.media.ports_free = u64::from(e);
             stage.machine.resident = Some(u64::from(b));
             stage.machine.turns = [(0, Turns { ran: u64::from(c), waited: u64::from(d) })].into();
+            let core = CoreTime { at: u64::from(e), idle: u64::from(f) };
+            stage.machine.cores = [(1, core)].into();
             stage.estimator.learn(&stage.view, stage.machine.clone());
             sane(&stage.capacity(), &stage.about)?;
         }

@@ -215,7 +215,8 @@ fn capacity() -> Value {
     }));
     let binding = json!({"type": ["string", "null"], "enum": ["processor", "transactions", null]});
     let shard = object(json!({
-        "shard": known, "counted": {"type": "boolean"}, "busy": known, "limit": known, "contended": perhaps,
+        "shard": known, "counted": {"type": "boolean"}, "busy": known, "limit": known,
+        "others": perhaps, "others_growth": perhaps, "contended": perhaps,
         "model": {"type": ["string", "null"], "enum": ["fitted", "proportional", null]},
         "call_micros_per_second": perhaps, "packet_micros": perhaps, "message_micros": perhaps,
     }));

@@ -93,9 +93,7 @@ impl Change<'_> {
         let alive = |contact: &Contact<'_>| u64::from(contact.expires) > self.now.seconds();
         let mut values = self.request.values(Name::Contact);
         let Some(first) = values.next() else {
-            record::contacts(before)
-                .filter(alive)
-                .for_each(|contact| keep(after, &contact));
+            keep_alive_ones(before, self.now, after);
             return Ok(false);
         };
         if first == b"*" {
@@ -245,6 +243,13 @@ impl Change<'_> {
         }
         Ok((flow.0, FLOW | KEEP_ALIVE))
     }
+}
+
+/// Writes the bindings of a record that have not expired.
+pub(super) fn keep_alive_ones(before: &[u8], now: Time, after: &mut Vec<u8>) {
+    record::contacts(before)
+        .filter(|contact| u64::from(contact.expires) > now.seconds())
+        .for_each(|contact| keep(after, &contact));
 }
 
 fn keep(after: &mut Vec<u8>, contact: &Contact<'_>) {

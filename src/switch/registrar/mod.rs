@@ -9,10 +9,10 @@ mod keep_alive;
 pub mod record;
 pub mod table;
 
-use super::core::{Turn, role};
+use super::core::{Turn, Way, role};
 use super::target::{Target, TargetSet};
 use crate::protocol::Path;
-use crate::protocol::sip::transaction::{ServerId, User};
+use crate::protocol::sip::transaction::User;
 use crate::protocol::sip::{Message, Method, Name, Reply, Uri, phrase};
 use crate::store::journal;
 use crate::switch::keyed::Keyed;
@@ -48,7 +48,7 @@ pub struct Registrar {
 #[derive(Debug)]
 struct Held {
     offset: u64,
-    server: ServerId,
+    way: Way,
     octets: Buf,
 }
 
@@ -154,15 +154,35 @@ impl Registrar {
         set
     }
 
-    /// An authenticated REGISTER for `aor`, with its server transaction.
-    pub fn register(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        server: ServerId,
-        request: &Message<'_>,
-        path: &Path,
-        aor: &[u8],
-    ) {
+    /// How many answers wait for the log.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether a REGISTER whose credentials have served before is one that was taken: a binding still bears
+    /// its Call-ID and CSeq, which no other request has, and it comes from the same address.
+    #[must_use]
+    pub fn has_taken(&self, now: Time, request: &Message<'_>, path: &Path, aor: &[u8]) -> bool {
+        record::contacts(self.table.get(aor)).any(|contact| {
+            u64::from(contact.expires) > now.seconds()
+                && contact.call_id == request.call_id()
+                && contact.cseq == request.cseq().number
+                && contact.path.peer.ip() == path.peer.ip()
+        })
+    }
+
+    /// Answers such a repetition with the bindings that there are; it changes nothing.
+    pub fn repeat(&mut self, turn: &mut Turn<'_, '_>, way: Way, request: &Message<'_>, path: &Path, aor: &[u8]) {
+        let mut record = turn.core.scratch.take();
+        change::keep_alive_ones(self.table.get(aor), turn.cx.now, &mut record);
+        let waits = self.held.back().map(|held| held.offset);
+        self.grant(turn, way, request, path, &record, waits);
+        turn.core.scratch.give(record);
+    }
+
+    /// An authenticated REGISTER for `aor`.
+    pub fn register(&mut self, turn: &mut Turn<'_, '_>, way: Way, request: &Message<'_>, path: &Path, aor: &[u8]) {
         let mut record = turn.core.scratch.take();
         let place = self.table.find(aor);
         let before = self.table.at(place);
@@ -175,7 +195,7 @@ impl Registrar {
             full: self.table.bindings() >= room,
         };
         match change.apply(before, &mut record) {
-            Err(refusal) => refuse(turn, server, request, path, &refusal),
+            Err(refusal) => refuse(turn, way, request, path, &refusal),
             Ok(changed) => {
                 // What shows bindings that are not written yet waits with them: each 200 is a promise.
                 let waits = self.held.back().map(|held| held.offset);
@@ -183,20 +203,33 @@ impl Registrar {
                     true => Some(self.store(turn, place, aor, &record)),
                     false => waits,
                 };
-                let mut octets = turn.core.scratch.take();
-                answer(turn, &mut octets, request, path, &record);
-                match offset {
-                    Some(offset) => self.held.push_back(Held {
-                        offset,
-                        server,
-                        octets: octets.as_slice().into(),
-                    }),
-                    None => turn.respond_octets(server, Method::Register, 200, &octets),
-                }
-                turn.core.scratch.give(octets);
+                self.grant(turn, way, request, path, &record, offset);
             }
         }
         turn.core.scratch.give(record);
+    }
+
+    /// The 200, once the log has come to `offset`.
+    fn grant(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        way: Way,
+        request: &Message<'_>,
+        path: &Path,
+        record: &[u8],
+        offset: Option<u64>,
+    ) {
+        let mut octets = turn.core.scratch.take();
+        answer(turn, &mut octets, request, path, record);
+        match offset {
+            Some(offset) => self.held.push_back(Held {
+                offset,
+                way,
+                octets: octets.as_slice().into(),
+            }),
+            None => turn.answer_octets(way, Method::Register, 200, &octets),
+        }
+        turn.core.scratch.give(octets);
     }
 
     /// Changes memory and log; returns the log offset to wait for.
@@ -224,7 +257,7 @@ impl Registrar {
         while let Some(held) = self.held.front()
             && held.offset <= written.upto
         {
-            turn.respond_octets(held.server, Method::Register, 200, &held.octets);
+            turn.answer_octets(held.way, Method::Register, 200, &held.octets);
             self.held.pop_front();
         }
     }
@@ -236,7 +269,7 @@ impl Registrar {
     }
 }
 
-fn refuse(turn: &mut Turn<'_, '_>, server: ServerId, request: &Message<'_>, path: &Path, refusal: &Refusal) {
+fn refuse(turn: &mut Turn<'_, '_>, way: Way, request: &Message<'_>, path: &Path, refusal: &Refusal) {
     let mut number = turn.core.scratch.take();
     if let Some((_, value)) = refusal.header {
         crate::protocol::sip::write_number(&mut number, u64::from(value));
@@ -249,7 +282,7 @@ fn refuse(turn: &mut Turn<'_, '_>, server: ServerId, request: &Message<'_>, path
         headers: header.as_slice(),
         ..Reply::of(refusal.status)
     };
-    turn.respond(server, request, path, &reply);
+    turn.answer(way, request, path, &reply);
     if refusal.status == 503 {
         turn.core.stats.shed("registrations");
     }

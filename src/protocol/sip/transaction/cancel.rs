@@ -2,6 +2,7 @@
 //! INVITE's, with the same branch. The two places name each other until one is given back.
 
 use super::client::{Client, Machine};
+use super::room::counts_outside;
 use super::table::invite_client;
 use super::{ClientId, Token, Transactions, compose, timers};
 use crate::protocol::Wire;
@@ -89,6 +90,7 @@ impl Transactions {
             client.request = Buf::new();
             return;
         }
+        self.outside -= usize::from(counts_outside(client.method));
         self.clients.remove(index);
         let Some(invite) = partner else { return };
         if let Some(client) = self.clients.at_mut(invite) {

@@ -1,6 +1,7 @@
 //! The client side: figures 5 and 6 driven by responses, the TU's CANCEL and time.
 
 use super::branch::{Branch, Parts, parse as parse_branch};
+use super::room::counts_outside;
 use super::table::{Action, Step, invite_client, non_invite_client};
 use super::{Answered, ClientId, Due, Event, Full, Schedule, Token, Tools, Transactions, User, compose};
 use crate::protocol::sip::{Carrier, Message, Method, parse};
@@ -117,6 +118,7 @@ impl Transactions {
         let Some(client) = self.clients.at_mut(id.index) else {
             return;
         };
+        self.outside += usize::from(counts_outside(method));
         client.method = method;
         client.user = user;
         client.path = Some(*path);

@@ -21,6 +21,7 @@ mod cancel;
 mod client;
 mod compose;
 mod key;
+mod room;
 mod server;
 mod slab;
 pub mod table;
@@ -42,6 +43,7 @@ use shards::{ShardId, Time};
 use slab::Slab;
 
 pub use branch::Branch;
+pub use room::OUTSIDE;
 
 /// A server transaction of one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,9 +69,6 @@ pub struct User {
     /// Generation of that place.
     pub generation: u32,
 }
-
-/// Transactions kept for emergency calls and calls in progress, where the limit is large enough.
-const KEPT: usize = 256;
 
 /// The limit of transactions is reached: refuse new work with 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,9 +146,6 @@ pub enum Event {
     },
 }
 
-/// Beyond the limit at least, for what ends calls.
-const SPARE: usize = 16;
-
 /// All transactions of one shard.
 pub struct Transactions {
     shard: ShardId,
@@ -162,6 +158,8 @@ pub struct Transactions {
     index: HashTable<u32>,
     servers: Slab<Server>,
     clients: Slab<Client>,
+    /// How many of both are of requests outside calls.
+    outside: usize,
     tools: Tools,
 }
 
@@ -219,6 +217,7 @@ impl Transactions {
             index: HashTable::with_capacity(expected),
             servers: Slab::new(expected),
             clients: Slab::new(expected),
+            outside: 0,
             tools: Tools {
                 wheel: Wheel::new(Time::ZERO),
                 timers,
@@ -266,21 +265,6 @@ impl Transactions {
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         (self.servers.len(), self.clients.len())
-    }
-
-    /// Whether a request that opens something may have a transaction. The last places are kept for
-    /// emergency calls, and for what calls in progress still need.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        let kept = (self.limit / 32).min(KEPT);
-        self.servers.len() + self.clients.len() + kept < self.limit
-    }
-
-    /// Whether the limit is reached; for what ends calls there is an eighth more, since it frees more
-    /// than it takes: at the limit, calls could otherwise never end.
-    fn is_full(&self, ends: bool) -> bool {
-        let spare = if ends { self.limit / 8 + SPARE } else { 0 };
-        self.servers.len() + self.clients.len() >= self.limit + spare
     }
 }
 

@@ -1,6 +1,7 @@
 //! The server side: figures 7 and 8 driven by requests, the TU's responses and time.
 
 use super::key::{Key, has_cookie};
+use super::room::is_outside;
 use super::table::{Action, invite_server, non_invite_server};
 use super::{Due, Event, Full, Incoming, Schedule, ServerId, Token, Tools, Transactions, User};
 use crate::protocol::sip::{Carrier, Message, Method, parse};
@@ -14,6 +15,8 @@ pub(super) struct Server {
     machine: Machine,
     /// True for a request without RFC 3261's magic cookie.
     legacy: bool,
+    /// True when it counts for the share of requests outside calls.
+    outside: bool,
     /// The port that the request came from; responses may have to go to another one.
     source_port: u16,
     user: User,
@@ -103,10 +106,13 @@ impl Transactions {
             Method::Invite => Machine::Invite(invite_server::start().next),
             _ => Machine::NonInvite(non_invite_server::start().next),
         };
+        let outside = is_outside(request);
+        self.outside += usize::from(outside);
         let (index, generation) = self.servers.insert(Server {
             key,
             machine,
             legacy: !request.via().branch.is_some_and(has_cookie),
+            outside,
             source_port: path.peer.port(),
             user,
             path: reply_path(request, path),
@@ -228,6 +234,7 @@ impl Transactions {
         let Some(mut server) = self.servers.remove(index) else {
             return;
         };
+        self.outside -= usize::from(server.outside);
         server.schedule.disarm(&mut self.tools.wheel);
         if let Ok(entry) = self.index.find_entry(server.key.hash(), |&other| other == index) {
             entry.remove();

@@ -38,6 +38,14 @@ impl Phone {
         self.register_again(cx, credentials);
     }
 
+    /// Sends the last REGISTER once more, octet for octet, as one does that heard no answer.
+    pub fn repeat_register(&mut self, cx: &mut EndpointCx<'_>) {
+        if let Some(sent) = self.sent.iter().rfind(|sent| sent.method == "REGISTER") {
+            let octets = sent.octets.clone();
+            self.emit(cx, SERVER, &octets);
+        }
+    }
+
     fn register_again(&mut self, cx: &mut EndpointCx<'_>, credentials: &str) {
         self.register.cseq += 1;
         self.register.credentials = credentials.to_owned();

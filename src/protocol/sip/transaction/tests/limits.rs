@@ -37,6 +37,54 @@ fn the_last_places_are_kept() {
     assert!(world.layer.mint().is_ok() && world.layer.mint().is_ok() && world.layer.mint().is_err());
 }
 
+/// Requests outside calls have half of the places, those in a dialog and calls have all; an end gives back.
+#[test]
+fn requests_outside_calls_have_a_share() {
+    let mut world = World::with_limit(64);
+    let room = |world: &mut World, method: &str, tag: &str| {
+        let text = request(method, "z9hG4bKx", "h").replace("To: <sip:b@h>", &format!("To: <sip:b@h>{tag}"));
+        world.read(&text, |world, request| world.layer.has_room_for(request))
+    };
+    let mut ids = Vec::new();
+    while room(&mut world, "REGISTER", "") {
+        ids.push(world.accept(
+            &request("REGISTER", &format!("z9hG4bK{}", ids.len()), "h"),
+            Transport::Tcp,
+        ));
+    }
+    assert_eq!(ids.len(), 32);
+    for method in [
+        "REGISTER",
+        "OPTIONS",
+        "MESSAGE",
+        "SUBSCRIBE",
+        "NOTIFY",
+        "PUBLISH",
+        "REFER",
+        "FOO",
+    ] {
+        assert!(!room(&mut world, method, ""), "{method}");
+        assert!(room(&mut world, method, ";tag=t"), "{method} in a dialog");
+    }
+    for method in ["INVITE", "BYE", "CANCEL", "PRACK"] {
+        assert!(room(&mut world, method, ""), "{method}");
+    }
+    // Over a stream nothing lingers.
+    world.respond(ids[0], 200);
+    assert!(room(&mut world, "REGISTER", ""));
+    // What is passed on takes a second place, which counts and is not refused.
+    let message = world.call("MESSAGE", Transport::Tcp);
+    let invite = world.call("INVITE", Transport::Tcp);
+    assert!(!room(&mut world, "REGISTER", ""));
+    let further = world.call("OPTIONS", Transport::Tcp);
+    for call in [message, further, invite] {
+        world.answer(&call, 486);
+    }
+    assert!(room(&mut world, "REGISTER", ""));
+    ids.drain(1..).for_each(|id| assert!(world.respond(id, 200)));
+    assert_eq!((world.layer.counts(), world.layer.outside), ((0, 0), 0));
+}
+
 /// What ends a call finds room although the pool is full, but not without bound.
 #[test]
 fn ends_beyond_the_limit() {
@@ -92,6 +140,7 @@ fn ten_thousand_come_and_go_without_growth() {
             (world.layer.counts(), world.layer.index.len(), world.layer.deadline()),
             ((0, 0), 0, None)
         );
+        assert_eq!(world.layer.outside, 0);
         world.wire.sent.clear();
         let places = (
             world.layer.servers.places(),
