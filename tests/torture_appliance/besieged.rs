@@ -39,16 +39,24 @@ pub(super) fn siege(seed: u64, change: fn(&mut Plan), trusted: bool) -> Siege {
 }
 
 /// Plays everything, which sizes pools and tables, then again (`pass` gets the step: all of it, or
-/// each so-manieth), which may keep nothing.
+/// each so-manieth), which may keep nothing. A table may first grow in the second pass; what is kept
+/// for each message would grow in the third as well, which is played where the second kept more.
 pub(super) fn twice(siege: &mut Siege, again: usize, mut pass: impl FnMut(&mut Siege, usize)) {
-    let mut lived = [0; 2];
-    for (lived, step) in lived.iter_mut().zip([1, again]) {
+    let mut lives_after = |step| {
         pass(siege, step);
         let left = siege.rest();
         assert!(left.is_empty(), "{left:#?}");
-        *lived = live::live();
+        live::live()
+    };
+    let first = lives_after(1);
+    let second = lives_after(again);
+    let mut grown = vec![second - first];
+    if second - first > SLACK {
+        grown.push(lives_after(again) - second);
     }
-    let grown = lived[1] - lived[0];
-    eprintln!("live memory {} octets, then {grown:+}", lived[0]);
-    assert!(grown <= SLACK, "the second pass kept {grown} octets");
+    eprintln!("live memory {first} octets, then {grown:+?}");
+    assert!(
+        grown.iter().any(|&more| more <= SLACK),
+        "the second and the third pass kept {grown:?} octets"
+    );
 }
