@@ -20,6 +20,7 @@ mod sys;
 pub mod time;
 mod uring;
 pub mod wheel;
+mod xdp;
 
 pub use media::{MediaSlice, Slot};
 pub use outbox::{Outbox, Target};

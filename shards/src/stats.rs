@@ -69,6 +69,12 @@ counters! {
     media_octets_in,
     /// Octets of media packets sent.
     media_octets_out,
+    /// Media packets that came past the kernel's IP stack; counted in `media_in` too.
+    xdp_in,
+    /// Media packets that left past it; counted in `media_out` too.
+    xdp_out,
+    /// Media packets dropped because the shard took them too late, as the kernel counts them.
+    xdp_dropped,
     /// Times the loop came back from its blocking point.
     wakeups,
     /// CPU time of the packet thread in nanoseconds, brought up to date ten times a second.

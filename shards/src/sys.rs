@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::time::Duration;
 
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
@@ -112,7 +112,7 @@ fn bind(fd: &OwnedFd, address: SocketAddr) -> io::Result<()> {
 }
 
 /// The receive and send buffer, past the system's limit where the process may.
-fn set_buffers(fd: &OwnedFd, receive: i32, send: i32) {
+pub(crate) fn set_buffers(fd: &OwnedFd, receive: i32, send: i32) {
     for (force, plain, octets) in [
         (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, receive),
         (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, send),
@@ -316,6 +316,35 @@ pub(crate) fn memory_lock_limit() -> u64 {
     // SAFETY: the kernel writes a live rlimit.
     unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
     limit.rlim_cur
+}
+
+/// Whether a network device is a loopback one; false when there is no such device.
+pub(crate) fn is_loopback_device(name: &str) -> bool {
+    // SAFETY: zeros are a valid ifreq, and the name, which is checked, ends with a zero; the kernel reads
+    // and writes a live ifreq, of which it sets the flags.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        if name.len() >= request.ifr_name.len() {
+            return false;
+        }
+        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+            *to = from as libc::c_char;
+        }
+        let Ok(fd) = check(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0)) else {
+            return false;
+        };
+        let fd = OwnedFd::from_raw_fd(fd);
+        libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) == 0
+            && i32::from(request.ifr_ifru.ifru_flags) & libc::IFF_LOOPBACK != 0
+    }
+}
+
+/// The monotonic clock, as the kernel's own programs read it.
+pub(crate) fn monotonic_nanos() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes a live timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// CPU time that the calling thread used.

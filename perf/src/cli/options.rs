@@ -134,6 +134,8 @@ pub struct Options {
     pub expires: u32,
     /// `--rtp-ports`
     pub rtp_ports: Option<Ports>,
+    /// `--xdp`
+    pub xdp: Option<String>,
     /// `--json`
     pub json: Option<PathBuf>,
     /// `--hgrm`
@@ -211,6 +213,7 @@ impl Default for Options {
             password: "secret".into(),
             expires: 3600,
             rtp_ports: None,
+            xdp: None,
             json: None,
             hgrm: None,
             seed: 1,

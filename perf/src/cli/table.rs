@@ -380,6 +380,15 @@ pub(super) const OWN: &[Flag] = &[
             Ok(())
         },
     ),
+    flag(
+        "--xdp",
+        &["DEVICE"],
+        "audio past the kernel's IP stack (AF_XDP) at this network device; needs root",
+        |o, v| {
+            o.xdp = Some(v[0].clone());
+            Ok(())
+        },
+    ),
     flag("--json", &["FILE"], "all figures as JSON", |o, v| {
         o.json = Some((&v[0]).into());
         Ok(())

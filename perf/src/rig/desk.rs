@@ -29,6 +29,8 @@ pub struct AudioPlan {
     pub run: u32,
     /// Ports are read on demand, together, not with each packet.
     pub fetched: bool,
+    /// Packets come past the sockets: those are hardly needed.
+    pub express: bool,
     /// Send back whatever comes (`-rtp_echo`).
     pub echo: bool,
     /// Audio may be sent beyond loopback.
@@ -334,7 +336,12 @@ impl Desk {
             return Verdict::Drop;
         }
         self.figures.heard(&heard, arrived_us, &mut stream.arrived_us);
-        if self.plan.fetched && reading::may_point(index) && !stream.pointed && stream.remote == Some(from) {
+        if self.plan.fetched
+            && !self.plan.express
+            && reading::may_point(index)
+            && !stream.pointed
+            && stream.remote == Some(from)
+        {
             stream.pointed = true;
             self.points.push((slot, stream.remote));
         }

@@ -101,6 +101,7 @@ impl Fleet {
             let (first, last) = options.rtp_ports.unwrap_or((30_000, 49_999));
             let address = prepared.roles[0].settings.media_ip;
             plan.media = MediaSlice::split(&[address], first, last, shards.into());
+            plan.xdp.clone_from(&options.xdp);
         }
         // The same in every generator of a test: a caller knows the marks of a callee in another process.
         let run = (options.seed as u32).wrapping_mul(0x9e37_79b9) & RUN_MASK;
@@ -110,7 +111,7 @@ impl Fleet {
             .map(|role| (role.scenario.clone(), role.settings.clone(), role.own_port, role.ports))
             .collect();
         let (clips, program_lights) = (prepared.clips.clone(), lights.clone());
-        let allow_any = options.owned;
+        let (allow_any, express) = (options.owned, options.xdp.is_some());
         let factory = move |seat: &Seat| {
             let mut next = 0;
             let roles = parts
@@ -142,6 +143,7 @@ impl Fleet {
                 slice: seat.media.clone(),
                 run,
                 fetched,
+                express,
                 echo,
                 allow_any,
                 clips: clips.clone(),

@@ -23,6 +23,8 @@ pub struct Loops {
     pub busy_nanos: u64,
     /// Messages between shards that found the queue full.
     pub mesh_full: u64,
+    /// Audio packets that came and left by AF_XDP, and those that it dropped.
+    pub xdp: [u64; 3],
 }
 
 impl Loops {
@@ -36,6 +38,13 @@ impl Loops {
             all.send_errors += stats.send_errors.get();
             all.busy_nanos += stats.busy_nanos.get();
             all.mesh_full += stats.mesh_full.get();
+            for (all, one) in all
+                .xdp
+                .iter_mut()
+                .zip([&stats.xdp_in, &stats.xdp_out, &stats.xdp_dropped])
+            {
+                *all += one.get();
+            }
         }
         all
     }
@@ -88,6 +97,7 @@ impl Outcome<'_> {
             "cpu_seconds": self.loops.busy_nanos as f64 / 1e9,
             "receives_without_buffer": self.loops.no_buffer,
             "send_errors": self.loops.send_errors,
+            "xdp": { "received": self.loops.xdp[0], "sent": self.loops.xdp[1], "dropped": self.loops.xdp[2] },
             "calls": counters(&role.counters),
             "times_us": times(histograms.filter(|(_, histogram)| !histogram.is_empty())),
             "audio": audio(self.figures),

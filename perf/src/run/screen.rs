@@ -133,6 +133,9 @@ pub(super) fn last(outcome: &Outcome<'_>) -> String {
         ("calls left out at -l", counters.held_back),
         ("receives without a buffer", outcome.loops.no_buffer),
         ("sends refused by the kernel", outcome.loops.send_errors),
+        ("audio heard by AF_XDP", outcome.loops.xdp[0]),
+        ("sent by AF_XDP", outcome.loops.xdp[1]),
+        ("dropped by AF_XDP", outcome.loops.xdp[2]),
     ];
     let more: Vec<String> = more
         .iter()

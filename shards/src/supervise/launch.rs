@@ -10,6 +10,7 @@ use crate::stats::LoopStats;
 use crate::steer::Steering;
 use crate::sys;
 use crate::uring::{Links, PacketThread, Stop};
+use crate::xdp::Gate;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,6 +47,10 @@ pub fn launch<P: Program>(
     }
     sys::raise_file_limit();
     check_media(&plan.media)?;
+    let gate = match &plan.xdp {
+        Some(device) => Some(Arc::new(Gate::open(device, &plan.media)?)),
+        None => None,
+    };
     let cores = cores(&plan);
     let (listeners, mut sockets) = bind_all(&plan)?;
 
@@ -96,6 +101,7 @@ pub fn launch<P: Program>(
             stats: stats[index].clone(),
             epoch,
             stop: stop.clone(),
+            gate: gate.clone(),
         };
         let (factory, ready) = (factory.clone(), ready.clone());
         let thread = std::thread::Builder::new()
@@ -302,6 +308,7 @@ struct Place<M> {
     stats: Arc<LoopStats>,
     epoch: Instant,
     stop: Stop,
+    gate: Option<Arc<Gate>>,
 }
 
 impl<M: Send + 'static> Place<M> {
@@ -319,6 +326,7 @@ impl<M: Send + 'static> Place<M> {
             links,
             self.epoch,
             self.stop.clone(),
+            self.gate.as_ref(),
         )
     }
 

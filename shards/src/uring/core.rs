@@ -8,10 +8,11 @@ use super::receive::{CONTROL, MEDIA_GROUP, NAME, SIGNAL_GROUP, Stamps};
 use super::ring::{Kind, Ring};
 use crate::media::{MediaSlice, Slot};
 use crate::outbox::{Outbox, Target};
-use crate::program::OpenError;
+use crate::program::{OpenError, ShardId};
 use crate::stats::LoopStats;
 use crate::supervise::{LaunchError, Plan};
 use crate::sys;
+use crate::xdp::{Gate, Lane};
 use io_uring::types::{CancelBuilder, Fd, Fixed, Timespec};
 use io_uring::{cqueue, opcode};
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ pub(super) struct Core {
     /// Media sockets are read on demand.
     fetched: bool,
     bell: RawFd,
+    pub(super) lane: Option<Lane>,
 }
 
 impl Core {
@@ -48,6 +50,7 @@ impl Core {
         bell: RawFd,
         stats: Arc<LoopStats>,
         outbox: &Outbox,
+        (shard, gate): (ShardId, Option<&Arc<Gate>>),
     ) -> Result<Self, LaunchError> {
         let completions = (u32::from(plan.media_buffers) + u32::from(plan.signal_buffers)).max(1024) * 2;
         let ring = Ring::new(plan.allow, completions.min(1 << 16))?;
@@ -73,10 +76,18 @@ impl Core {
             stamps: Stamps::new(plan.arrival_times),
             fetched: plan.fetched_media,
             bell,
+            lane: None,
         };
         let wanted = core.slice.as_ref().map_or(0, MediaSlice::slots);
         core.make_table(wanted)?;
         core.describe_ring();
+        if let (Some(gate), Some(name), Some(slice)) = (gate, &plan.xdp, &core.slice) {
+            core.lane = Lane::open(gate, name, shard, slice)?;
+            core.describe.push(match &core.lane {
+                Some(lane) => lane.describe(name),
+                None => format!("media: by sockets alone where {name} has no queue for the shard"),
+            });
+        }
         Ok(core)
     }
 
@@ -88,6 +99,7 @@ impl Core {
     /// Starts to receive on the listeners and the doorbell, once there are buffers.
     pub(super) fn arm_all(&mut self) -> Result<(), LaunchError> {
         self.arm_bell();
+        self.arm_lane();
         for index in 0..self.listeners.len() {
             let Some(fd) = &self.listeners[index] else { continue };
             self.ring.place(index as u32, fd.as_raw_fd()).map_err(|error| {
@@ -213,6 +225,9 @@ impl Core {
         if self.open.get(slot.0 as usize) == Some(&true) {
             // Somebody new uses the port.
             self.point_media(slot, None);
+            if let Some(lane) = &mut self.lane {
+                lane.forget(slot);
+            }
             return Ok(());
         }
         let address = self.slice.as_ref().and_then(|slice| slice.address(slot));
@@ -229,6 +244,9 @@ impl Core {
             .map_err(|_| OpenError::Exhausted)?;
         if let Some(open) = self.open.get_mut(slot.0 as usize) {
             *open = true;
+        }
+        if let Some(lane) = &mut self.lane {
+            lane.admit(slot);
         }
         self.opened += 1;
         self.stats.media_open.set(self.opened);
@@ -265,13 +283,20 @@ impl Core {
         (self.peers.get(slot.0 as usize) != Some(&Some(to))).then_some(to)
     }
 
+    pub(super) fn is_open(&self, slot: Slot) -> bool {
+        self.open.get(slot.0 as usize) == Some(&true)
+    }
+
     /// Queues a media packet from `slot` to `to`; false when the slot is not open.
     /// # Safety
     /// `octets` must stay until everything was handed over.
     pub(super) unsafe fn relay(&mut self, octets: &[u8], slot: Slot, to: SocketAddr) -> bool {
-        if self.open.get(slot.0 as usize) != Some(&true) {
+        if !self.is_open(slot) {
             self.stats.send_errors.add(1);
             return false;
+        }
+        if self.send_by_lane(slot, to, octets) {
+            return true;
         }
         let (socket, to) = (self.socket_of(slot), self.named(slot, to));
         // SAFETY: as the caller promises.
@@ -297,6 +322,11 @@ impl Core {
             };
             if !known {
                 self.stats.send_errors.add(1);
+                continue;
+            }
+            if let Target::Media(slot, to) = datagram.target
+                && self.send_by_lane(slot, to, octets)
+            {
                 continue;
             }
             // SAFETY: as the caller promises.

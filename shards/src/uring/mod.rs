@@ -6,6 +6,7 @@
 
 mod buffers;
 mod core;
+mod express;
 mod log;
 mod pace;
 mod receive;

@@ -141,6 +141,13 @@ impl Receiver {
         }
     }
 
+    /// A packet of this slot, which is in no buffer of ours, was sent on.
+    pub(super) fn sample(&mut self, slot: u32, arrived: u64) {
+        if self.stamps.on(slot) {
+            self.sampled.push(arrived);
+        }
+    }
+
     /// The datagram just taken is dealt with.
     pub(super) fn done(&mut self) {
         let Some((group, id)) = self.current.take() else { return };

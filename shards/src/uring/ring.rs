@@ -28,6 +28,7 @@ pub(super) enum Kind {
     LogSync,
     Probe,
     MediaPoint,
+    Lane,
 }
 
 impl Kind {
@@ -46,6 +47,7 @@ impl Kind {
             7 => Kind::LogSync,
             8 => Kind::Probe,
             9 => Kind::MediaPoint,
+            10 => Kind::Lane,
             _ => return None,
         };
         Some((kind, user_data as u32))

@@ -16,6 +16,7 @@ use crate::stats::LoopStats;
 use crate::supervise::LaunchError;
 use crate::sys;
 use crate::time::{Time, Wall};
+use crate::xdp::{Gate, Lane};
 use io_uring::cqueue;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -130,13 +131,13 @@ impl<M> Host<M> for Back<'_, M> {
 
 /// Everything of a packet thread but the program.
 pub(crate) struct PacketThread<M> {
-    core: Core,
-    receiver: Receiver,
+    pub(super) core: Core,
+    pub(super) receiver: Receiver,
     links: Links<M>,
     outbox: Outbox,
     pace: Pace,
     epoch: Instant,
-    now: Time,
+    pub(super) now: Time,
     wall: Wall,
     wall_nanos: u64,
     account_at: Time,
@@ -146,6 +147,10 @@ pub(crate) struct PacketThread<M> {
     unfinished: bool,
     /// Receives that ended and have to be started again.
     ended: VecDeque<(Kind, u32)>,
+    /// The monotonic clock at `epoch`.
+    epoch_nanos: u64,
+    /// Room for an odd packet.
+    pub(super) odd: Vec<u8>,
 }
 
 impl<M: Send + 'static> PacketThread<M> {
@@ -156,10 +161,12 @@ impl<M: Send + 'static> PacketThread<M> {
         links: Links<M>,
         epoch: Instant,
         stop: Stop,
+        gate: Option<&Arc<Gate>>,
     ) -> Result<Self, LaunchError> {
         let outbox = Outbox::default();
         let bell = links.inboxes[usize::from(links.shard)].mailbox().bell().descriptor();
-        let mut core = Core::new(plan, slice, listeners, bell, links.stats.clone(), &outbox)?;
+        let place = (links.shard, gate);
+        let mut core = Core::new(plan, slice, listeners, bell, links.stats.clone(), &outbox, place)?;
         let (signal, media) = core.receives();
         let receiver = Receiver::new(plan, &core.ring, signal, media, links.stats.clone())?;
         core.arm_all()?;
@@ -180,6 +187,8 @@ impl<M: Send + 'static> PacketThread<M> {
             stop,
             unfinished: false,
             ended: VecDeque::new(),
+            epoch_nanos: sys::monotonic_nanos().saturating_sub(epoch.elapsed().as_nanos() as u64),
+            odd: Vec::new(),
         };
         thread.read_clocks();
         thread.account_at = thread.now;
@@ -210,6 +219,9 @@ impl<M: Send + 'static> PacketThread<M> {
             self.core.ring.hand_over();
         }
         self.receiver.handed_over();
+        if let Some(lane) = &mut self.core.lane {
+            lane.handed_over();
+        }
     }
 
     fn read_clocks(&mut self) {
@@ -220,8 +232,14 @@ impl<M: Send + 'static> PacketThread<M> {
         self.wall = Wall(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
     }
 
+    /// Nanoseconds of the wall clock for those of the monotonic one, by what both were in this turn.
+    pub(super) fn wall_of(&self, monotonic: u64) -> u64 {
+        let now = self.epoch_nanos.wrapping_add(self.now.nanos());
+        self.wall_nanos.wrapping_add(monotonic).wrapping_sub(now)
+    }
+
     /// Calls the program with a context.
-    fn with<R>(&mut self, call: impl FnOnce(&mut Cx<'_, M>) -> R) -> R {
+    pub(super) fn with<R>(&mut self, call: impl FnOnce(&mut Cx<'_, M>) -> R) -> R {
         let (shard, shards) = (self.links.shard, self.links.inboxes.len() as u16);
         let mut host = Back {
             core: &mut self.core,
@@ -251,7 +269,8 @@ impl<M: Send + 'static> PacketThread<M> {
         let inbox = self.links.inboxes[usize::from(self.links.shard)].clone();
         loop {
             self.read_clocks();
-            let (media, signalling) = self.completions(program);
+            let (mut media, signalling) = self.completions(program);
+            media += self.arrivals(program);
             let (messages, mut more) = self.messages(program, &inbox);
             if program.deadline().is_some_and(|deadline| deadline <= self.now) {
                 self.with(|cx| program.expire(cx));
@@ -260,6 +279,7 @@ impl<M: Send + 'static> PacketThread<M> {
             // SAFETY: the outbox is cleared below, after everything was handed over, or is left as
             // it is by `end` until it has handed everything over.
             unsafe { self.core.send_all(&self.outbox) };
+            self.core.flush_lane();
             let Self { core, outbox, now, .. } = self;
             core.log.batch_end(*now, &mut core.ring, outbox, &core.stats);
             self.links.ring();
@@ -272,6 +292,7 @@ impl<M: Send + 'static> PacketThread<M> {
                 return self.end();
             }
 
+            more |= self.core.lane.as_mut().is_some_and(Lane::has_more);
             more |= self.unfinished || !self.ended.is_empty() || self.core.log.has_reports();
             inbox.mailbox().bell().prepare();
             more |= !inbox.is_empty() || self.stop.load(Ordering::Relaxed);
@@ -314,6 +335,11 @@ impl<M: Send + 'static> PacketThread<M> {
                 Kind::Bell => {
                     if !cqueue::more(completion.flags()) {
                         self.core.arm_bell();
+                    }
+                }
+                Kind::Lane => {
+                    if !cqueue::more(completion.flags()) {
+                        self.core.arm_lane();
                     }
                 }
                 Kind::LogWrite => {
@@ -456,6 +482,9 @@ impl<M: Send + 'static> PacketThread<M> {
             self.core.stats.idle_nanos.add(nanos(span.saturating_sub(busy)));
             self.cpu = cpu;
             self.account_at = self.now;
+            if let Some(lane) = &self.core.lane {
+                self.core.stats.xdp_dropped.set(lane.dropped());
+            }
         }
     }
 

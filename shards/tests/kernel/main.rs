@@ -3,6 +3,7 @@
 //! Datagrams and stream messages are commands: `echo …`, `relay A B PORT`, `fetch S`, `hop N`,
 //! `timer MS`, `log …`, `panic`.
 
+mod express;
 mod faults;
 mod packets;
 mod streams;
