@@ -24,6 +24,7 @@ fn plane() -> Media {
         ports: (20_000, 39_999),
         timeout: Duration::from_secs(60),
         quarantine: Duration::from_secs(5),
+        xdp: Vec::new(),
         learn: Learn::Nat,
     };
     let slice = MediaSlice {

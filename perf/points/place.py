@@ -6,7 +6,7 @@ import resource
 import lib
 from processes import Process, free_port
 from rows import servers
-from rows.load import answering, ringload
+from rows.load import Loopback, answering, ringload
 
 LOAD, STANDING, AUDIO, USERS = "7000", "8000", "9000", "u"
 FAR = {"load": "uas", "standing": "uas", "audio": "uas_audio"}
@@ -20,25 +20,26 @@ class Place:
     `far` names the far ends that answer here, `relayed` how many calls its ports have to carry."""
 
     def __init__(self, bench, label, *, shards=1, mode="b2bua", standing_media="direct", users=0, relayed=0, far=(),
-                 session_expires=1800):
-        self.bench, self.label = bench, label
+                 session_expires=1800, road=Loopback(), xdp=()):
+        self.bench, self.label, self.road = bench, label, road
         self.number = bench.place_number()
         self.processes: list[Process] = []
         self.calls = self.registrations = 0
         ports = {name: free_port("udp") for name in FAR if name not in far}
         for name in far:
-            process, ports[name] = answering(bench, FAR[name], "-aa", "--rtp-ports", "10000-29999", "-mi", self.address(200))
+            process, ports[name] = answering(bench, FAR[name], "-aa", "--rtp-ports", "10000-29999", *self.media_at(200), road=road)
             self.processes.append(process)
         self.far_port = ports["load"]
         routes = [("7", "load", mode, "relay" if mode == "b2bua" else "direct"), ("8", "standing", "b2bua", standing_media),
                   ("9", "audio", "b2bua", "relay")]
         addresses = -(-max(relayed, 1) * SOCKETS_A_CALL // (PORTS[1] - PORTS[0])) + 1
+        media = [self.address(index + 1) for index in range(addresses)] if self.local() else [road.hub[0]]
         self.server = servers.ringfort(
             bench, shards=shards, users=[(f"{USERS}{index + 1}", "secret") for index in range(users)],
-            trunks=[(name, f"udp:127.0.0.1:{port}") for name, port in ports.items()],
+            trunks=[(name, f"udp:{road.addresses[1]}:{port}") for name, port in ports.items()],
             routes=[{"match": f"^{first}000$", "to": [f"trunk:{to}"], "mode": how, "media": media, "auth": "open"}
                     for first, to, how, media in routes],
-            ports=f"{PORTS[0]}-{PORTS[1]}", media_addresses=[self.address(index + 1) for index in range(addresses)],
+            ports=f"{PORTS[0]}-{PORTS[1]}", media_addresses=media, address=road.hub[0], xdp=xdp,
             # Silent calls stand for the whole run; the appliance looks for silence all the same.
             silence_seconds=86400, session_expires=session_expires, limits={"calls": 50000, "registrations": 500000},
             extra='[local]\nmode = "proxy"\n')
@@ -47,13 +48,22 @@ class Place:
         return f"127.1.{self.number}.{last}"
 
     def ringload(self, name, *words):
-        return Process([ringload(self.bench), *words, "--shards", 1, "-aa", "--quiet"], self.log(name))
+        argv = [ringload(self.bench), *words, "--shards", 1, "-aa", "--quiet", *self.road.words[0]]
+        return Process(self.road.inside(0, argv), self.log(name))
+
+    def local(self):
+        """Whether all is on loopback, where there are addresses enough."""
+        return isinstance(self.road, Loopback)
+
+    def media_at(self, last):
+        """Where a generator's audio is."""
+        return ["-mi", self.address(last)] if self.local() else []
 
     def log(self, name):
         return os.path.join(self.bench.folder, f"place-{self.number}-{name}.out")
 
     def target(self):
-        return f"127.0.0.1:{self.server.sip_port}"
+        return f"{self.road.hub[0]}:{self.server.sip_port}"
 
     def cpu_ns(self):
         return self.server.process.cpu_ns()

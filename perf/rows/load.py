@@ -5,11 +5,12 @@ import os
 import subprocess
 import time
 
+from netns import Box, Pair
 from processes import Process, free_port
 from rows.figures import Figures
 from rows.servers import SCENARIOS
 
-NAMES = ["load-uac", "load-rtp", "load-pace"]
+NAMES = ["load-uac", "load-rtp", "load-pace", "load-rtp-xdp"]
 RATE = 4000
 
 
@@ -18,7 +19,10 @@ def run(bench):
     if bench.wanted("load-uac"):
         rows["load-uac"] = calls(bench)
     if bench.wanted("load-rtp") or bench.wanted("load-pace"):
-        rows["load-rtp"], rows["load-pace"] = audio(bench)
+        rows["load-rtp"], rows["load-pace"] = audio(bench, Loopback())
+    if bench.wanted("load-rtp-xdp"):
+        with ExpressPair() as road:
+            rows["load-rtp-xdp"] = audio(bench, road)[0]
     return rows
 
 
@@ -46,10 +50,41 @@ def timed(argv, folder, log, seconds):
     return (usage.ru_utime + usage.ru_stime) * 1e6, child.returncode, text
 
 
-def answering(bench, scenario, *more):
+class Loopback:
+    """The way between generator, box and far end: none."""
+
+    addresses = hub = ("127.0.0.1", "127.0.0.1")
+    words = ([], [])
+
+    def inside(self, _end, argv):
+        return argv
+
+
+class Express:
+    """Namespaces; ringload's audio goes past the kernel's IP stack, SIPp's cannot."""
+
+    core = None
+
+    @property
+    def words(self):
+        pinned = [] if self.core is None else ["--cores", str(self.core)]
+        return [["-i", address, *pinned, "--i-own-the-target", "--xdp", device]
+                for address, device in zip(self.addresses, self.devices)]
+
+
+class ExpressPair(Express, Pair):
+    pass
+
+
+class ExpressBox(Express, Box):
+    pass
+
+
+def answering(bench, scenario, *more, road=Loopback(), express=True):
     """The far end is ringload for both tools, so that both pay the same for what they send."""
     port = free_port("udp")
-    process = Process([ringload(bench), "-sn", scenario, "-p", port, "--shards", 1, "--quiet", *more],
+    words = road.words[1] if express else road.words[1][:-2]
+    process = Process(road.inside(1, [ringload(bench), "-sn", scenario, "-p", port, "--shards", 1, "--quiet", *words, *more]),
                       os.path.join(bench.folder, f"{scenario}.out"))
     time.sleep(0.5)
     return process, port
@@ -74,38 +109,43 @@ def calls(bench):
     return figures
 
 
-def audio(bench):
+def audio(bench, road):
     cost, pace = Figures(), Figures()
     seconds, count = (5, 300) if bench.quick else (15, 500)
     with open(os.path.join(bench.folder, "audio.raw"), "wb") as file:
         file.write(bytes([0xFF, 0x7F]) * 4000)
+    near, target = road.addresses
     for _ in range(bench.repeats):
-        far, port = answering(bench, "uas_audio", "--rtp-ports", "40000-49999")
+        # What SIPp is answered by stays in sockets: it has to be heard by sockets.
+        far, port = answering(bench, "uas_audio", "--rtp-ports", "40000-49999", road=road, express=False)
         try:
             us, code, text = timed(
-                ["sipp", "-sf", os.path.join(SCENARIOS, "rtp_stream.xml"), f"127.0.0.1:{port}", "-nostdin", "-i", "127.0.0.1",
-                 "-r", 200, "-m", count, "-l", count, "-d", seconds * 1000], bench.folder, "load-sipp-rtp.out", 90)
+                road.inside(0, ["sipp", "-sf", os.path.join(SCENARIOS, "rtp_stream.xml"), f"{target}:{port}", "-nostdin", "-i", near,
+                                "-r", 200, "-m", count, "-l", count, "-d", seconds * 1000]), bench.folder, "load-sipp-rtp.out", 90)
         finally:
             far.stop(5)
         packets = received(far)
         cost.add("peer", us / max(packets, 1))
         cost.note(f"SIPp: exit code {code}, {packets} packets of it came, {count * seconds * 50} should have")
-        far, port = answering(bench, "uas_audio", "--rtp-ports", "40000-49999")
+        far, port = answering(bench, "uas_audio", "--rtp-ports", "40000-49999", road=road)
         result = os.path.join(bench.folder, "load-rtp.json")
         try:
             us, code, text = timed(
-                [ringload(bench), "-sn", "uac_audio", f"127.0.0.1:{port}", "--quiet", "--shards", 1, "-r", 200, "-m", count,
-                 "-l", count, "-d", seconds * 1000, "--rtp-ports", "20000-29999", "--json", result],
+                road.inside(0, [ringload(bench), "-sn", "uac_audio", f"{target}:{port}", "--quiet", "--shards", 1, "-r", 200,
+                                "-m", count, "-l", count, "-d", seconds * 1000, "--rtp-ports", "20000-29999", "--json", result,
+                                *road.words[0]]),
                 bench.folder, "load-rtp.out", 90)
         finally:
             far.stop(5)
         with open(result, encoding="utf-8") as file:
-            heard = json.load(file)["audio"]
+            found = json.load(file)
+        heard, express = found["audio"], found["xdp"]
         # One sent, one received and judged: the smaller number of the two, so that nothing is counted twice.
         cost.add("ringfort", us / max(min(heard["sent"], heard["received"]), 1))
         pace.add("ringfort", heard["times_us"]["rtp_departure"]["p99"] / 1000)
         cost.note(f"ringload: exit code {code}, {heard['sent']} sent, {heard['received']} received and judged, "
-                  f"{heard['lost']} lost, {heard['crosstalk']} of another call")
+                  f"{heard['lost']} lost, {heard['crosstalk']} of another call"
+                  + (f"; by AF_XDP {express['sent']} and {express['received']}" if express["received"] else ""))
     cost.note(f"{count} calls of {seconds} s; SIPp sends and judges nothing, ringload sends, receives and judges; set-up included")
     return cost, pace
 

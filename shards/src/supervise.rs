@@ -108,8 +108,9 @@ pub struct Plan {
     /// packet that comes: a packet then costs neither its sender nor us a wake-up. For programs that know
     /// their pace and judge by the kernel's times of arrival.
     pub fetched_media: bool,
-    /// A network device where media goes past the kernel's IP stack (AF_XDP), beside the media sockets.
-    pub xdp: Option<String>,
+    /// Network devices where media goes past the kernel's IP stack (AF_XDP), beside the media sockets. A shard
+    /// serves the queue that has its number.
+    pub xdp: Vec<String>,
     /// Deadlines are kept under load too: packets are gathered until the next deadline, at most for so
     /// long, and it does not wait for them.
     pub punctual: Option<Duration>,
@@ -146,7 +147,7 @@ impl Default for Plan {
             media: Vec::new(),
             arrival_times: false,
             fetched_media: false,
-            xdp: None,
+            xdp: Vec::new(),
             punctual: None,
             framer: no_framer,
             mesh_capacity: 4096,

@@ -38,6 +38,7 @@ pub(super) fn demonstration_on(machine: &Machine, data: PathBuf, users: Vec<User
             timeout: media::DEFAULT_TIMEOUT,
             quarantine: media::DEFAULT_QUARANTINE,
             learn: Learn::Nat,
+            xdp: Vec::new(),
         },
         http: Http {
             listen: Some(SocketAddr::new(loopback, 8080)),

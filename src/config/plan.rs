@@ -116,6 +116,8 @@ pub struct Media {
     pub quarantine: Duration,
     /// Whether a source may be learnt for a phone behind NAT.
     pub learn: Learn,
+    /// Network devices where RTP goes past the kernel's IP stack (AF_XDP).
+    pub xdp: Vec<String>,
 }
 
 /// Which RTP source may be learnt when it differs from the SDP's address.

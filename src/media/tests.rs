@@ -57,6 +57,7 @@ impl World {
             ports: (20_000, 39_999),
             timeout: Duration::from_secs(60),
             quarantine: Duration::from_secs(5),
+            xdp: Vec::new(),
             learn,
         };
         let own = Arc::new(OwnSockets::new(&[(home, plan.advertised[0])], plan.ports));

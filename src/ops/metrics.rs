@@ -177,7 +177,7 @@ impl Scrape {
         to: &mut Families<'_>,
         name: &str,
         help: &str,
-        value: fn(&ShardView) -> u64,
+        value: impl Fn(&ShardView) -> u64,
     ) -> fmt::Result {
         to.counter(name, help, &|s| {
             self.each(&mut |shard, view| s.counter(&[("shard", shard)], value(view)))
@@ -439,6 +439,23 @@ impl Scrape {
             "Times that the kernel found no receive buffer of the shard free.",
             |v| v.figures.ring.receive_buffer_exhausted,
         )?;
+        let xdp = [
+            (
+                "ringfort_xdp_packets_in",
+                "Media packets that came past the kernel's IP stack (AF_XDP).",
+            ),
+            (
+                "ringfort_xdp_packets_out",
+                "Media packets that left past the kernel's IP stack (AF_XDP).",
+            ),
+            (
+                "ringfort_xdp_dropped",
+                "Media packets that AF_XDP dropped for want of room.",
+            ),
+        ];
+        for (index, (name, help)) in xdp.into_iter().enumerate() {
+            self.shard_counter(to, name, help, |v| v.figures.ring.xdp[index])?;
+        }
         self.shard_counter(to, "ringfort_send_errors", "Sends that the kernel refused.", |v| {
             v.figures.ring.send_errors
         })?;

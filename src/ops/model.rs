@@ -134,6 +134,8 @@ pub struct RingFigures {
     pub wakeups: u64,
     /// Times that the kernel found no receive buffer.
     pub receive_buffer_exhausted: u64,
+    /// Media packets that came past the kernel's IP stack (AF_XDP), that left so, and that it dropped.
+    pub xdp: [u64; 3],
     /// Sends that the kernel refused.
     pub send_errors: u64,
     /// Messages over the mesh that had to be refused because a queue was full.
@@ -190,6 +192,7 @@ impl ShardFigures {
         to.datagrams_out += from.datagrams_out;
         to.wakeups += from.wakeups;
         to.receive_buffer_exhausted += from.receive_buffer_exhausted;
+        to.xdp.iter_mut().zip(from.xdp).for_each(|(to, from)| *to += from);
         to.send_errors += from.send_errors;
         to.mesh_full += from.mesh_full;
         to.busy_nanos += from.busy_nanos;

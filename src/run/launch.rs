@@ -187,6 +187,7 @@ fn shard_plan(plan: &Plan) -> ShardPlan {
         media: MediaSlice::split(&plan.media.addresses, first, last, plan.shards),
         framer: frame,
         mesh_capacity: 16_384,
+        xdp: plan.media.xdp.clone(),
         ..ShardPlan::default()
     };
     shard_plan.streams.connections = (plan.limits.connections as usize).div_ceil(plan.shards.max(1));

@@ -21,7 +21,8 @@ class Ringfort:
 
     def __init__(self, binary, folder, users=(), routes=(), trunks=(), digest=("md5",), extra="", shards=2,
                  ports="10000-29999", sip_port=None, limits=None, fault_injection=False,
-                 domains=("127.0.0.1", "localhost"), media_addresses=("127.0.0.1",), silence_seconds=60, session_expires=1800):
+                 domains=("127.0.0.1", "localhost"), media_addresses=("127.0.0.1",), silence_seconds=60, session_expires=1800,
+                 address="127.0.0.1", xdp=()):
         self.binary, self.folder = binary, folder
         self.sip_port = sip_port or free_port("both")
         self.http_port = free_port("tcp")
@@ -32,11 +33,11 @@ class Ringfort:
         limits = {"calls": 20000, "registrations": 200000, "drain_seconds": 1, **(limits or {})}
         lines = [
             "[sip]",
-            f'listen = ["udp:127.0.0.1:{self.sip_port}", "tcp:127.0.0.1:{self.sip_port}"]',
+            f'listen = ["udp:{address}:{self.sip_port}", "tcp:{address}:{self.sip_port}"]',
             f"domains = {json.dumps(list(domains))}",
             f"digest = {json.dumps(list(digest))}", f"session_expires = {session_expires}",
             "[media]", f"address = {json.dumps(list(media_addresses))}", f'ports = "{ports}"',
-            f"timeout_seconds = {silence_seconds}",
+            f"timeout_seconds = {silence_seconds}", *([f"xdp = {json.dumps(list(xdp))}"] if xdp else []),
             "[http]", f'listen = "127.0.0.1:{self.http_port}"', f'token_file = "{self.token_file}"',
             "[shards]", f"count = {shards}",
             "[limits]", *(f"{key} = {value}" for key, value in limits.items()),

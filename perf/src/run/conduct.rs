@@ -101,7 +101,7 @@ impl Fleet {
             let (first, last) = options.rtp_ports.unwrap_or((30_000, 49_999));
             let address = prepared.roles[0].settings.media_ip;
             plan.media = MediaSlice::split(&[address], first, last, shards.into());
-            plan.xdp.clone_from(&options.xdp);
+            plan.xdp.extend(options.xdp.clone());
         }
         // The same in every generator of a test: a caller knows the marks of a callee in another process.
         let run = (options.seed as u32).wrapping_mul(0x9e37_79b9) & RUN_MASK;

@@ -47,10 +47,11 @@ pub fn launch<P: Program>(
     }
     sys::raise_file_limit();
     check_media(&plan.media)?;
-    let gate = match &plan.xdp {
-        Some(device) => Some(Arc::new(Gate::open(device, &plan.media)?)),
-        None => None,
-    };
+    let gates = plan
+        .xdp
+        .iter()
+        .map(|device| Gate::open(device, &plan.media).map(Arc::new));
+    let gates = gates.collect::<Result<Vec<_>, _>>()?;
     let cores = cores(&plan);
     let (listeners, mut sockets) = bind_all(&plan)?;
 
@@ -101,7 +102,7 @@ pub fn launch<P: Program>(
             stats: stats[index].clone(),
             epoch,
             stop: stop.clone(),
-            gate: gate.clone(),
+            gates: gates.clone(),
         };
         let (factory, ready) = (factory.clone(), ready.clone());
         let thread = std::thread::Builder::new()
@@ -308,7 +309,7 @@ struct Place<M> {
     stats: Arc<LoopStats>,
     epoch: Instant,
     stop: Stop,
-    gate: Option<Arc<Gate>>,
+    gates: Vec<Arc<Gate>>,
 }
 
 impl<M: Send + 'static> Place<M> {
@@ -326,7 +327,7 @@ impl<M: Send + 'static> Place<M> {
             links,
             self.epoch,
             self.stop.clone(),
-            self.gate.as_ref(),
+            &self.gates,
         )
     }
 

@@ -39,7 +39,7 @@ pub(super) struct Core {
     /// Media sockets are read on demand.
     fetched: bool,
     bell: RawFd,
-    pub(super) lane: Option<Lane>,
+    pub(super) lanes: Vec<Lane>,
 }
 
 impl Core {
@@ -50,7 +50,7 @@ impl Core {
         bell: RawFd,
         stats: Arc<LoopStats>,
         outbox: &Outbox,
-        (shard, gate): (ShardId, Option<&Arc<Gate>>),
+        (shard, gates): (ShardId, &[Arc<Gate>]),
     ) -> Result<Self, LaunchError> {
         let completions = (u32::from(plan.media_buffers) + u32::from(plan.signal_buffers)).max(1024) * 2;
         let ring = Ring::new(plan.allow, completions.min(1 << 16))?;
@@ -76,18 +76,12 @@ impl Core {
             stamps: Stamps::new(plan.arrival_times),
             fetched: plan.fetched_media,
             bell,
-            lane: None,
+            lanes: Vec::new(),
         };
         let wanted = core.slice.as_ref().map_or(0, MediaSlice::slots);
         core.make_table(wanted)?;
         core.describe_ring();
-        if let (Some(gate), Some(name), Some(slice)) = (gate, &plan.xdp, &core.slice) {
-            core.lane = Lane::open(gate, name, shard, slice)?;
-            core.describe.push(match &core.lane {
-                Some(lane) => lane.describe(name),
-                None => format!("media: by sockets alone where {name} has no queue for the shard"),
-            });
-        }
+        core.open_lanes(shard, gates)?;
         Ok(core)
     }
 
@@ -99,7 +93,7 @@ impl Core {
     /// Starts to receive on the listeners and the doorbell, once there are buffers.
     pub(super) fn arm_all(&mut self) -> Result<(), LaunchError> {
         self.arm_bell();
-        self.arm_lane();
+        self.arm_lanes();
         for index in 0..self.listeners.len() {
             let Some(fd) = &self.listeners[index] else { continue };
             self.ring.place(index as u32, fd.as_raw_fd()).map_err(|error| {
@@ -225,7 +219,7 @@ impl Core {
         if self.open.get(slot.0 as usize) == Some(&true) {
             // Somebody new uses the port.
             self.point_media(slot, None);
-            if let Some(lane) = &mut self.lane {
+            for lane in &mut self.lanes {
                 lane.forget(slot);
             }
             return Ok(());
@@ -245,7 +239,7 @@ impl Core {
         if let Some(open) = self.open.get_mut(slot.0 as usize) {
             *open = true;
         }
-        if let Some(lane) = &mut self.lane {
+        for lane in &mut self.lanes {
             lane.admit(slot);
         }
         self.opened += 1;
@@ -298,12 +292,20 @@ impl Core {
         if self.send_by_lane(slot, to, octets) {
             return true;
         }
+        // SAFETY: as the caller promises.
+        unsafe { self.relay_by_socket(octets, slot, to) }
+        true
+    }
+
+    /// The same from a slot that is open, by its socket.
+    /// # Safety
+    /// As for [`relay`](Self::relay).
+    pub(super) unsafe fn relay_by_socket(&mut self, octets: &[u8], slot: Slot, to: SocketAddr) {
         let (socket, to) = (self.socket_of(slot), self.named(slot, to));
         // SAFETY: as the caller promises.
         unsafe { self.ring.send(Kind::MediaSend, slot.0, socket, octets, to) };
         self.stats.media_out.add(1);
         self.stats.media_octets_out.add(octets.len() as u64);
-        true
     }
 
     /// Queues the outbox's datagrams, and the reading of the slots that it names.

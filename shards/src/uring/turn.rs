@@ -161,11 +161,11 @@ impl<M: Send + 'static> PacketThread<M> {
         links: Links<M>,
         epoch: Instant,
         stop: Stop,
-        gate: Option<&Arc<Gate>>,
+        gates: &[Arc<Gate>],
     ) -> Result<Self, LaunchError> {
         let outbox = Outbox::default();
         let bell = links.inboxes[usize::from(links.shard)].mailbox().bell().descriptor();
-        let place = (links.shard, gate);
+        let place = (links.shard, gates);
         let mut core = Core::new(plan, slice, listeners, bell, links.stats.clone(), &outbox, place)?;
         let (signal, media) = core.receives();
         let receiver = Receiver::new(plan, &core.ring, signal, media, links.stats.clone())?;
@@ -219,7 +219,7 @@ impl<M: Send + 'static> PacketThread<M> {
             self.core.ring.hand_over();
         }
         self.receiver.handed_over();
-        if let Some(lane) = &mut self.core.lane {
+        for lane in &mut self.core.lanes {
             lane.handed_over();
         }
     }
@@ -279,7 +279,7 @@ impl<M: Send + 'static> PacketThread<M> {
             // SAFETY: the outbox is cleared below, after everything was handed over, or is left as
             // it is by `end` until it has handed everything over.
             unsafe { self.core.send_all(&self.outbox) };
-            self.core.flush_lane();
+            self.core.flush_lanes();
             let Self { core, outbox, now, .. } = self;
             core.log.batch_end(*now, &mut core.ring, outbox, &core.stats);
             self.links.ring();
@@ -292,7 +292,7 @@ impl<M: Send + 'static> PacketThread<M> {
                 return self.end();
             }
 
-            more |= self.core.lane.as_mut().is_some_and(Lane::has_more);
+            more |= self.core.lanes.iter_mut().any(Lane::has_more);
             more |= self.unfinished || !self.ended.is_empty() || self.core.log.has_reports();
             inbox.mailbox().bell().prepare();
             more |= !inbox.is_empty() || self.stop.load(Ordering::Relaxed);
@@ -339,7 +339,7 @@ impl<M: Send + 'static> PacketThread<M> {
                 }
                 Kind::Lane => {
                     if !cqueue::more(completion.flags()) {
-                        self.core.arm_lane();
+                        self.core.arm_lane(index as usize);
                     }
                 }
                 Kind::LogWrite => {
@@ -482,8 +482,9 @@ impl<M: Send + 'static> PacketThread<M> {
             self.core.stats.idle_nanos.add(nanos(span.saturating_sub(busy)));
             self.cpu = cpu;
             self.account_at = self.now;
-            if let Some(lane) = &self.core.lane {
-                self.core.stats.xdp_dropped.set(lane.dropped());
+            if !self.core.lanes.is_empty() {
+                let dropped = self.core.lanes.iter().map(Lane::dropped).sum();
+                self.core.stats.xdp_dropped.set(dropped);
             }
         }
     }

@@ -91,6 +91,7 @@ pub(crate) struct Gate {
     ports: Ports,
     _link: OwnedFd,
     pub(super) device: u32,
+    name: String,
 }
 
 impl Gate {
@@ -142,7 +143,13 @@ impl Gate {
             ports,
             _link: link,
             device,
+            name: name.to_owned(),
         })
+    }
+
+    /// The device's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// From now on frames for a port go to the socket of a queue (`None`: the usual way).

@@ -52,16 +52,11 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// The lane of a shard; `None` when the device has no queue for it.
-    pub(crate) fn open(
-        gate: &Arc<Gate>,
-        name: &str,
-        shard: u16,
-        slice: &MediaSlice,
-    ) -> Result<Option<Self>, LaunchError> {
+    pub(crate) fn open(gate: &Arc<Gate>, shard: u16, slice: &MediaSlice) -> Result<Option<Self>, LaunchError> {
         let socket = match patiently(|| Socket::open(gate, shard.into())) {
             Ok(socket) => socket,
             Err(error) if shard > 0 && error.raw_os_error() == Some(libc::EINVAL) => return Ok(None),
-            Err(error) => return Err(LaunchError::new(refusal(name, "AF_XDP socket", &error))),
+            Err(error) => return Err(LaunchError::new(refusal(gate.name(), "AF_XDP socket", &error))),
         };
         Ok(Some(Self {
             socket,
@@ -75,13 +70,13 @@ impl Lane {
     }
 
     /// For the start: what this is.
-    pub(crate) fn describe(&self, name: &str) -> String {
+    pub(crate) fn describe(&self) -> String {
         let how = if self.socket.copies_nothing() {
             "without copies"
         } else {
             "one copy each way, since the driver offers no more"
         };
-        format!("media: AF_XDP at {name} ({how}) beside the sockets")
+        format!("media: AF_XDP at {} ({how}) beside the sockets", self.gate.name())
     }
 
     /// Readable when a frame came.

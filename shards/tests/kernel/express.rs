@@ -43,7 +43,7 @@ fn accept_what_is_injected() {
 }
 
 fn express(plan: &mut Plan) {
-    plan.xdp = Some("lo".to_owned());
+    plan.xdp = vec!["lo".to_owned()];
 }
 
 fn relay(bench: &Bench, phone: &Phone, a: u32, b: u32, port: u16) -> SocketAddr {
@@ -171,7 +171,7 @@ fn what_stands_in_the_way_is_said() {
     in_namespace(|| {
         let plan = |device: &str| Plan {
             media: media_ports(1, 32),
-            xdp: Some(device.to_owned()),
+            xdp: vec![device.to_owned()],
             ..Plan::default()
         };
         let refused = |plan: Plan| {

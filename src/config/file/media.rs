@@ -39,6 +39,7 @@ pub(in crate::config) fn read(mut section: Section<'_>, listeners: &[Listener], 
     let learn = section
         .word("learn", &[("nat", Learn::Nat), ("never", Learn::Never)], report)
         .unwrap_or(Learn::Nat);
+    let xdp = section.take("xdp").map_or_else(Vec::new, |item| devices(item, report));
     section.finish(report);
     Read {
         media: Media {
@@ -48,6 +49,7 @@ pub(in crate::config) fn read(mut section: Section<'_>, listeners: &[Listener], 
             timeout,
             quarantine,
             learn,
+            xdp,
         },
         address_at,
         ports_at,
@@ -70,6 +72,28 @@ pub(super) fn addresses(item: Item<'_>, report: &mut Report) -> Vec<IpAddr> {
         }
     }
     addresses
+}
+
+/// One network device or a list, each once.
+fn devices(item: Item<'_>, report: &mut Report) -> Vec<String> {
+    let mut devices: Vec<String> = Vec::new();
+    for item in item.one_or_more() {
+        // IFNAMSIZ counts the zero at the end; the kernel's own rule (dev_valid_name).
+        let usable = |name: &str| {
+            (1..16).contains(&name.len()) && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace())
+        };
+        let name = item.read(
+            "a network device such as \"eth0\" (`ip link` shows them)",
+            report,
+            |text| usable(text).then(|| text.to_owned()),
+        );
+        match name {
+            Some(name) if devices.contains(&name) => item.wrong(report, "each device once"),
+            Some(name) => devices.push(name),
+            None => {}
+        }
+    }
+    devices
 }
 
 /// Default: the addresses that the listeners are bound to.

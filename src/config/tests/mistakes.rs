@@ -96,6 +96,14 @@ fn each_mistake_has_its_line_key_and_expectation() {
             "2: media.advertise: found a list, expected as many addresses as in media.address (1)",
         ),
         (
+            "[media]\nxdp = [\"eth0\", \"eth/1\"]",
+            "2: media.xdp: found \"eth/1\", expected a network device such as \"eth0\" (`ip link` shows them)",
+        ),
+        (
+            "[media]\nxdp = [\"eth0\", \"eth0\"]",
+            "2: media.xdp: found \"eth0\", expected each device once",
+        ),
+        (
             "[media]\nlearn = \"always\"",
             "2: media.learn: found \"always\", expected \"nat\" or \"never\"",
         ),
