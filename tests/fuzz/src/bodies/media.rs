@@ -36,6 +36,7 @@ impl Plane {
             timeout: Duration::from_secs(60),
             quarantine: Duration::from_secs(5),
             learn: Learn::Nat,
+            xdp: Vec::new(),
         };
         let slice = MediaSlice {
             addresses: vec![HOME],
