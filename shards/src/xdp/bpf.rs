@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::filter::{self, Instruction};
+use super::ports::Ports;
 use crate::media::MediaSlice;
 use crate::supervise::LaunchError;
 use crate::sys::check;
@@ -9,8 +10,6 @@ use std::ffi::CString;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 // linux/bpf.h.
@@ -18,12 +17,7 @@ const MAP_CREATE: libc::c_int = 0;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
 const LINK_CREATE: libc::c_int = 28;
-const MAP_TYPE_ARRAY: u32 = 2;
 const MAP_TYPE_XSKMAP: u32 = 17;
-/// A map that can be written as memory.
-const MMAPABLE: u32 = 1 << 10;
-/// Values of an array are so many octets apart.
-const APART: usize = 8;
 const PROG_TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
 /// How long a former process's program and sockets may linger.
@@ -124,7 +118,7 @@ impl Gate {
         let sockets =
             map(MAP_TYPE_XSKMAP, slices.len() as u32, 0).map_err(|error| refused("map of sockets", &error))?;
         let ports = Ports::new(all.len()).map_err(|error| refused("map of ports", &error))?;
-        let code = filter::program(&addresses, ports.map.as_raw_fd(), sockets.as_raw_fd());
+        let code = filter::program(&addresses, ports.descriptor(), sockets.as_raw_fd());
         let program = load(&code).map_err(|error| refused("program", &error))?;
         // SAFETY: as above.
         let attributes = LinkCreate {
@@ -178,7 +172,7 @@ impl Gate {
     }
 }
 
-fn map(map_type: u32, max_entries: u32, flags: u32) -> io::Result<OwnedFd> {
+pub(super) fn map(map_type: u32, max_entries: u32, flags: u32) -> io::Result<OwnedFd> {
     let attributes = MapCreate {
         map_type,
         key_size: 4,
@@ -188,57 +182,6 @@ fn map(map_type: u32, max_entries: u32, flags: u32) -> io::Result<OwnedFd> {
     };
     // SAFETY: laid out as the command's attributes, without pointers.
     unsafe { bpf_descriptor(MAP_CREATE, &attributes) }
-}
-
-/// Whose each port is, shared with the program.
-#[derive(Debug)]
-struct Ports {
-    map: OwnedFd,
-    base: NonNull<u8>,
-    entries: u32,
-}
-
-// SAFETY: the memory belongs to this value and is written by atomics only.
-unsafe impl Send for Ports {}
-// SAFETY: as above.
-unsafe impl Sync for Ports {}
-
-impl Ports {
-    fn new(addresses: usize) -> io::Result<Self> {
-        let entries = (addresses as u32) << 16;
-        let map = map(MAP_TYPE_ARRAY, entries, MMAPABLE)?;
-        // SAFETY: a new mapping at an address of the kernel's choice, of the map's own size.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                entries as usize * APART,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                map.as_raw_fd(),
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("memory at address 0"))?;
-        Ok(Self { map, base, entries })
-    }
-
-    fn set(&self, place: u32, value: u32) {
-        if place < self.entries {
-            // SAFETY: within the mapping and aligned; the kernel's program reads it as one word.
-            let word: &AtomicU32 = unsafe { &*self.base.as_ptr().add(place as usize * APART).cast() };
-            word.store(value, Ordering::Release);
-        }
-    }
-}
-
-impl Drop for Ports {
-    fn drop(&mut self) {
-        // SAFETY: exactly the mapping made in `new`.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.entries as usize * APART) };
-    }
 }
 
 /// What a former process had at the device goes a little after its end.

@@ -16,6 +16,7 @@ mod bpf;
 mod filter;
 mod frame;
 mod lane;
+mod ports;
 mod ring;
 mod socket;
 
