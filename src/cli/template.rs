@@ -46,9 +46,9 @@ ports = "20000-39999"
 # "nat": a phone behind NAT is heard where its audio comes from, once, if its signalling comes from
 # the same address. "never": only where its SDP says.
 # learn = "nat"
-# Network devices where RTP goes past the kernel's IP stack (AF_XDP): half the cost of a packet. Needs root, or
-# CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
-# xdp = "eth0"
+# Network devices, such as ["eth0"], where RTP goes past the kernel's IP stack (AF_XDP): half the cost of a packet.
+# Needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
+# xdp = []
 
 [http]
 # Web page, REST, /metrics. Keep it off the telephones' network.

@@ -3,6 +3,7 @@
 
 use super::filter::{self, Instruction};
 use super::ports::Ports;
+use super::{FRAME, FRAMES};
 use crate::media::MediaSlice;
 use crate::supervise::LaunchError;
 use crate::sys::check;
@@ -246,6 +247,10 @@ pub(super) fn refusal(device: &str, what: &str, error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => format!(
             "xdp: no {what} at {device} without privilege: run as root, or grant CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF"
+        ),
+        Some(libc::ENOBUFS | libc::ENOMEM) => format!(
+            "xdp: no {what} at {device}: a shard's frames take {} MiB of locked memory; raise it with `ulimit -l unlimited` or LimitMEMLOCK=infinity",
+            (FRAMES as usize * FRAME) >> 20
         ),
         Some(libc::EBUSY | libc::EEXIST) => format!(
             "xdp: {device} is taken ({what}): another XDP program or AF_XDP socket is at it, `ip link show {device}` and `bpftool net` show whose"
