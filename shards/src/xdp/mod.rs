@@ -24,7 +24,7 @@ pub(crate) use bpf::Gate;
 pub(crate) use lane::{Arrival, Lane};
 
 /// Sent frames that wait for the device, at most; received ones that wait for the shard, at most twice as many.
-const RING: u32 = 2048;
+const RING: u32 = 4096;
 /// Frames of one shard, received and sent ones together.
 const FRAMES: u32 = 4 * RING;
 /// Room of one frame. The kernel leaves 256 octets free before what it receives.
