@@ -70,9 +70,7 @@ impl Fleet {
                 (true, false) => TICK_MS,
                 (false, false) => 2,
             })),
-            // What is read together has to find room together: of several thousand streams a fifteenth every 4 ms,
-            // each with up to 30 packets. For want of it the last ones of a group would never be read.
-            media_buffers: if fetched { 8192 } else { 1024 },
+            media_buffers: 1024,
             signal_buffers: 512,
             mesh_capacity: 16_384,
             stream_capacity: 16_384,
