@@ -48,7 +48,7 @@ class Place:
         return f"127.1.{self.number}.{last}"
 
     def ringload(self, name, *words):
-        argv = [ringload(self.bench), *words, "--shards", 1, "-aa", "--quiet", *self.road.words[0]]
+        argv = [ringload(self.bench), *words, "--shards", 1, "-aa", "--quiet", *self.road.words(0)]
         return Process(self.road.inside(0, argv), self.log(name))
 
     def local(self):

@@ -54,7 +54,9 @@ class Loopback:
     """The way between generator, box and far end: none."""
 
     addresses = hub = ("127.0.0.1", "127.0.0.1")
-    words = ([], [])
+
+    def words(self, _end, _express=True):
+        return []
 
     def inside(self, _end, argv):
         return argv
@@ -65,11 +67,11 @@ class Express:
 
     core = None
 
-    @property
-    def words(self):
+    def words(self, end, express=True):
+        """What ringload is told at an end."""
         pinned = [] if self.core is None else ["--cores", str(self.core)]
-        return [["-i", address, *pinned, "--i-own-the-target", "--xdp", device]
-                for address, device in zip(self.addresses, self.devices)]
+        lane = ["--xdp", self.devices[end]] if express else []
+        return ["-i", self.addresses[end], *pinned, "--i-own-the-target", *lane]
 
 
 class ExpressPair(Express, Pair):
@@ -83,8 +85,8 @@ class ExpressBox(Express, Box):
 def answering(bench, scenario, *more, road=Loopback(), express=True):
     """The far end is ringload for both tools, so that both pay the same for what they send."""
     port = free_port("udp")
-    words = road.words[1] if express else road.words[1][:-2]
-    process = Process(road.inside(1, [ringload(bench), "-sn", scenario, "-p", port, "--shards", 1, "--quiet", *words, *more]),
+    process = Process(road.inside(1, [ringload(bench), "-sn", scenario, "-p", port, "--shards", 1, "--quiet",
+                                      *road.words(1, express), *more]),
                       os.path.join(bench.folder, f"{scenario}.out"))
     time.sleep(0.5)
     return process, port
@@ -133,7 +135,7 @@ def audio(bench, road):
             us, code, text = timed(
                 road.inside(0, [ringload(bench), "-sn", "uac_audio", f"{target}:{port}", "--quiet", "--shards", 1, "-r", 200,
                                 "-m", count, "-l", count, "-d", seconds * 1000, "--rtp-ports", "20000-29999", "--json", result,
-                                *road.words[0]]),
+                                *road.words(0)]),
                 bench.folder, "load-rtp.out", 90)
         finally:
             far.stop(5)

@@ -44,6 +44,12 @@ macro_rules! counters {
         }
 
         impl LoopStats {
+            /// Media packets past the kernel's IP stack: that came, that left, that were dropped.
+            #[must_use]
+            pub fn xdp(&self) -> [u64; 3] {
+                [&self.xdp_in, &self.xdp_out, &self.xdp_dropped].map(Counter::get)
+            }
+
             /// Every counter with its name.
             pub fn each(&self, mut visit: impl FnMut(&'static str, u64)) {
                 $(visit(stringify!($name), self.$name.get());)*

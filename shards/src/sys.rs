@@ -7,13 +7,30 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
         Ok(result)
+    }
+}
+
+/// How long what a former process had may linger.
+const LINGER: Duration = Duration::from_millis(800);
+
+/// The kernel takes a process's rings down a little after its end, and their sockets with them: what fails with
+/// `busy` is tried again for a moment.
+pub(crate) fn patiently<T>(busy: libc::c_int, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let limit = Instant::now() + LINGER;
+    loop {
+        match attempt() {
+            Err(error) if error.raw_os_error() == Some(busy) && Instant::now() < limit => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            outcome => return outcome,
+        }
     }
 }
 
@@ -358,27 +375,42 @@ pub(crate) fn thread_cpu() -> Duration {
     )
 }
 
-/// Page-aligned anonymous memory of zeros; pages are taken when they are touched.
+/// A mapping, unmapped when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Region {
     base: NonNull<u8>,
     len: usize,
 }
 
-// SAFETY: the region is plain memory owned by this value alone.
+// SAFETY: the region is plain memory owned by this value alone; where the kernel shares it, its users keep to atomics.
 unsafe impl Send for Region {}
 
 impl Region {
+    /// Page-aligned anonymous memory of zeros; pages are taken when they are touched.
     pub(crate) fn new(len: usize) -> io::Result<Self> {
-        // SAFETY: a new private mapping at an address of the kernel's choice.
+        Self::map(
+            len,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    }
+
+    /// What a descriptor shares with the kernel, from an offset on.
+    pub(crate) fn shared(fd: &OwnedFd, offset: libc::off_t, len: usize) -> io::Result<Self> {
+        Self::map(len, libc::MAP_SHARED | libc::MAP_POPULATE, fd.as_raw_fd(), offset)
+    }
+
+    fn map(len: usize, flags: libc::c_int, fd: RawFd, offset: libc::off_t) -> io::Result<Self> {
+        // SAFETY: a new mapping at an address of the kernel's choice.
         let base = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
                 len,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
+                flags,
+                fd,
+                offset,
             )
         };
         if base == libc::MAP_FAILED {
@@ -399,7 +431,7 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: exactly the mapping made in `new`; the owner sees to it that the kernel has
+        // SAFETY: exactly the mapping made in `map`; the owner sees to it that the kernel has
         // given up its use (see `BufferRing`).
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
     }

@@ -196,7 +196,7 @@ impl ShardBackend {
             datagrams_out: stats.datagrams_out.get() + stats.media_out.get(),
             wakeups: stats.wakeups.get(),
             receive_buffer_exhausted: stats.enobufs.get(),
-            xdp: [&stats.xdp_in, &stats.xdp_out, &stats.xdp_dropped].map(|count| count.get()),
+            xdp: stats.xdp(),
             send_errors: stats.send_errors.get(),
             mesh_full: stats.mesh_full.get(),
             mesh_depth: self.handle.mesh_depth(shard) as u64,

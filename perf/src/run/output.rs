@@ -38,13 +38,7 @@ impl Loops {
             all.send_errors += stats.send_errors.get();
             all.busy_nanos += stats.busy_nanos.get();
             all.mesh_full += stats.mesh_full.get();
-            for (all, one) in all
-                .xdp
-                .iter_mut()
-                .zip([&stats.xdp_in, &stats.xdp_out, &stats.xdp_dropped])
-            {
-                *all += one.get();
-            }
+            all.xdp.iter_mut().zip(stats.xdp()).for_each(|(all, one)| *all += one);
         }
         all
     }

@@ -21,8 +21,6 @@ use std::time::{Duration, Instant};
 /// A program that lived less than this is restarted with a pause, which grows each time.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long the sockets of a former process may linger.
-const LINGER: Duration = Duration::from_millis(800);
 /// After so many short lives the ring itself is suspected and made anew.
 const SUSPECT: u32 = 6;
 
@@ -215,7 +213,7 @@ fn bind_all(plan: &Plan) -> Result<(Vec<Vec<ListenerPlan>>, Sockets), LaunchErro
         let stream = listener.transport == ListenerKind::Stream;
         let own = plan.own_ports.contains(&ListenerId(index as u8));
         let take = |address| {
-            let claim = claim(address, stream)?;
+            let claim = sys::patiently(libc::EADDRINUSE, || sys::claim_address(address, stream))?;
             sys::local_address(&claim)
         };
         let mut address = take(listener.address).map_err(refuse)?;
@@ -254,20 +252,6 @@ fn steer((steering, member): (&Steering, &OwnedFd)) -> String {
             "datagrams: spread by address, since the kernel takes no steering program ({error}): \
              raise `sysctl net.core.optmem_max` to 131072, or leave it at some more CPU time for each message"
         ),
-    }
-}
-
-/// The kernel takes a process's rings down a little after its end, and their sockets with them:
-/// an address that is in use is tried again for a moment.
-fn claim(address: SocketAddr, stream: bool) -> std::io::Result<OwnedFd> {
-    let limit = Instant::now() + LINGER;
-    loop {
-        match sys::claim_address(address, stream) {
-            Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) && Instant::now() < limit => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            claim => return claim,
-        }
     }
 }
 

@@ -216,7 +216,7 @@ impl Core {
 
     /// [`crate::Host::open_media`].
     pub(super) fn open_media(&mut self, slot: Slot) -> Result<(), OpenError> {
-        if self.open.get(slot.0 as usize) == Some(&true) {
+        if self.is_open(slot) {
             // Somebody new uses the port.
             self.point_media(slot, None);
             for lane in &mut self.lanes {
@@ -253,7 +253,7 @@ impl Core {
     /// [`crate::Host::point_media`].
     pub(super) fn point_media(&mut self, slot: Slot, peer: Option<SocketAddr>) {
         let socket = self.socket_of(slot);
-        let is_open = self.open.get(slot.0 as usize) == Some(&true);
+        let is_open = self.is_open(slot);
         if let Some(known) = self
             .peers
             .get_mut(slot.0 as usize)
@@ -320,7 +320,7 @@ impl Core {
             };
             let known = match datagram.target {
                 Target::Listener(id, _) => matches!(self.listeners.get(usize::from(id.0)), Some(Some(_))),
-                Target::Media(slot, _) => self.open.get(slot.0 as usize) == Some(&true),
+                Target::Media(slot, _) => self.is_open(slot),
             };
             if !known {
                 self.stats.send_errors.add(1);
@@ -341,7 +341,7 @@ impl Core {
             size.add(octets.len() as u64);
         }
         for slot in outbox.fetches() {
-            if self.fetched && self.open.get(slot.0 as usize) == Some(&true) {
+            if self.fetched && self.is_open(*slot) {
                 self.arm(Kind::MediaReceive, slot.0);
             }
         }

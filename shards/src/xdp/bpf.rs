@@ -6,12 +6,11 @@ use super::ports::Ports;
 use super::{FRAME, FRAMES};
 use crate::media::MediaSlice;
 use crate::supervise::LaunchError;
-use crate::sys::check;
+use crate::sys::{check, patiently};
 use std::ffi::CString;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
 
 // linux/bpf.h.
 const MAP_CREATE: libc::c_int = 0;
@@ -21,8 +20,6 @@ const LINK_CREATE: libc::c_int = 28;
 const MAP_TYPE_XSKMAP: u32 = 17;
 const PROG_TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
-/// How long a former process's program and sockets may linger.
-const LINGER: Duration = Duration::from_millis(800);
 
 #[repr(C)]
 struct MapCreate {
@@ -132,7 +129,7 @@ impl Gate {
         };
         // SAFETY: as above.
         let attach = || unsafe { bpf_descriptor(LINK_CREATE, &attributes) };
-        let link = patiently(attach).map_err(|error| refused("place at the device", &error))?;
+        let link = patiently(libc::EBUSY, attach).map_err(|error| refused("place at the device", &error))?;
         Ok(Self {
             sockets,
             ports,
@@ -183,19 +180,6 @@ pub(super) fn map(map_type: u32, max_entries: u32, flags: u32) -> io::Result<Own
     };
     // SAFETY: laid out as the command's attributes, without pointers.
     unsafe { bpf_descriptor(MAP_CREATE, &attributes) }
-}
-
-/// What a former process had at the device goes a little after its end.
-pub(super) fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let limit = Instant::now() + LINGER;
-    loop {
-        match attempt() {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < limit => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            outcome => return outcome,
-        }
-    }
 }
 
 /// Frames that are put onto a loopback device come in without the route that the kernel gave its own: it

@@ -1,11 +1,12 @@
 //! One shard's express lane: which packets may take it, and by which addresses.
 
 use super::LONGEST;
-use super::bpf::{Gate, patiently, refusal};
+use super::bpf::{Gate, refusal};
 use super::frame::{self, HEADERS, LINK};
 use super::socket::{Frame, Socket};
 use crate::media::{MediaSlice, Slot};
 use crate::supervise::LaunchError;
+use crate::sys::patiently;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub(crate) struct Lane {
 impl Lane {
     /// The lane of a shard; `None` when the device has no queue for it.
     pub(crate) fn open(gate: &Arc<Gate>, shard: u16, slice: &MediaSlice) -> Result<Option<Self>, LaunchError> {
-        let socket = match patiently(|| Socket::open(gate, shard.into())) {
+        let socket = match patiently(libc::EBUSY, || Socket::open(gate, shard.into())) {
             Ok(socket) => socket,
             Err(error) if shard > 0 && error.raw_os_error() == Some(libc::EINVAL) => return Ok(None),
             Err(error) => return Err(LaunchError::new(refusal(gate.name(), "AF_XDP socket", &error))),

@@ -2,9 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::bpf::map;
+use crate::sys::Region;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 // linux/bpf.h.
@@ -18,35 +18,19 @@ const APART: usize = 8;
 #[derive(Debug)]
 pub(super) struct Ports {
     map: OwnedFd,
-    base: NonNull<u8>,
+    memory: Region,
     entries: u32,
 }
 
 // SAFETY: the memory belongs to this value and is written by atomics only.
-unsafe impl Send for Ports {}
-// SAFETY: as above.
 unsafe impl Sync for Ports {}
 
 impl Ports {
     pub(super) fn new(addresses: usize) -> io::Result<Self> {
         let entries = (addresses as u32) << 16;
         let map = map(MAP_TYPE_ARRAY, entries, MMAPABLE)?;
-        // SAFETY: a new mapping at an address of the kernel's choice, of the map's own size.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                entries as usize * APART,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                map.as_raw_fd(),
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("memory at address 0"))?;
-        Ok(Self { map, base, entries })
+        let memory = Region::shared(&map, 0, entries as usize * APART)?;
+        Ok(Self { map, memory, entries })
     }
 
     /// For the program.
@@ -58,15 +42,8 @@ impl Ports {
     pub(super) fn set(&self, place: u32, value: u32) {
         if place < self.entries {
             // SAFETY: within the mapping and aligned; the kernel's program reads it as one word.
-            let word: &AtomicU32 = unsafe { &*self.base.as_ptr().add(place as usize * APART).cast() };
+            let word: &AtomicU32 = unsafe { &*self.memory.base().add(place as usize * APART).cast() };
             word.store(value, Ordering::Release);
         }
-    }
-}
-
-impl Drop for Ports {
-    fn drop(&mut self) {
-        // SAFETY: exactly the mapping made in `new`.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.entries as usize * APART) };
     }
 }

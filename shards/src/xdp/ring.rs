@@ -2,17 +2,16 @@
 //! consumer (Documentation/networking/af_xdp.rst).
 #![allow(unsafe_code)]
 
+use crate::sys::Region;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::ptr::NonNull;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// One ring of `T`.
 #[derive(Debug)]
 pub(super) struct Ring<T> {
-    base: NonNull<u8>,
-    len: usize,
+    _memory: Region,
     producer: *const AtomicU32,
     consumer: *const AtomicU32,
     entries: *mut T,
@@ -36,32 +35,18 @@ impl<T: Copy> Ring<T> {
         size: u32,
     ) -> io::Result<Self> {
         let len = offsets.desc as usize + size as usize * size_of::<T>();
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                len,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_POPULATE,
-                socket.as_raw_fd(),
-                page,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base: NonNull<u8> = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("memory at address 0"))?;
+        let memory = Region::shared(socket, page, len)?;
+        let base = memory.base();
         // SAFETY: the kernel's offsets are within the mapping and aligned for what is there.
         let (producer, consumer, entries) = unsafe {
             (
-                base.as_ptr().add(offsets.producer as usize).cast(),
-                base.as_ptr().add(offsets.consumer as usize).cast(),
-                base.as_ptr().add(offsets.desc as usize).cast(),
+                base.add(offsets.producer as usize).cast(),
+                base.add(offsets.consumer as usize).cast(),
+                base.add(offsets.desc as usize).cast(),
             )
         };
         Ok(Self {
-            base,
-            len,
+            _memory: memory,
             producer,
             consumer,
             entries,
@@ -138,12 +123,5 @@ impl<T: Copy> Ring<T> {
             self.theirs = self.producer().load(Ordering::Acquire);
         }
         self.ours == self.theirs
-    }
-}
-
-impl<T> Drop for Ring<T> {
-    fn drop(&mut self) {
-        // SAFETY: exactly the mapping made in `map`.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
     }
 }

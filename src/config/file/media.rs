@@ -58,42 +58,45 @@ pub(in crate::config) fn read(mut section: Section<'_>, listeners: &[Listener], 
 
 /// One address or a list: each of this host, each once.
 pub(super) fn addresses(item: Item<'_>, report: &mut Report) -> Vec<IpAddr> {
-    let mut addresses = Vec::new();
     if item.list().is_some_and(|list| list.is_empty()) {
         item.wrong(report, "at least one address");
     }
-    for item in item.one_or_more() {
-        let expected = "an address of this host such as \"192.0.2.1\" (SDP shows it, so not 0.0.0.0)";
-        let usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
-        match item.read(expected, report, |text| text.parse().ok().filter(usable)) {
-            Some(address) if addresses.contains(&address) => item.wrong(report, "each address once"),
-            Some(address) => addresses.push(address),
-            None => {}
-        }
-    }
-    addresses
+    let expected = "an address of this host such as \"192.0.2.1\" (SDP shows it, so not 0.0.0.0)";
+    let usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+    each_once(item, expected, "each address once", report, |text| {
+        text.parse().ok().filter(usable)
+    })
 }
 
-/// One network device or a list, each once.
+/// One network device or a list.
 fn devices(item: Item<'_>, report: &mut Report) -> Vec<String> {
-    let mut devices: Vec<String> = Vec::new();
+    let expected = "a network device such as \"eth0\" (`ip link` shows them)";
+    // IFNAMSIZ counts the zero at the end; the kernel's own rule (dev_valid_name).
+    let usable = |name: &str| {
+        (1..16).contains(&name.len()) && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace())
+    };
+    each_once(item, expected, "each device once", report, |text| {
+        usable(text).then(|| text.to_owned())
+    })
+}
+
+/// One thing or a list of things that `read` understands, none twice.
+fn each_once<T: PartialEq>(
+    item: Item<'_>,
+    expected: &str,
+    once: &str,
+    report: &mut Report,
+    read: impl Fn(&str) -> Option<T>,
+) -> Vec<T> {
+    let mut all = Vec::new();
     for item in item.one_or_more() {
-        // IFNAMSIZ counts the zero at the end; the kernel's own rule (dev_valid_name).
-        let usable = |name: &str| {
-            (1..16).contains(&name.len()) && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace())
-        };
-        let name = item.read(
-            "a network device such as \"eth0\" (`ip link` shows them)",
-            report,
-            |text| usable(text).then(|| text.to_owned()),
-        );
-        match name {
-            Some(name) if devices.contains(&name) => item.wrong(report, "each device once"),
-            Some(name) => devices.push(name),
+        match item.read(expected, report, &read) {
+            Some(one) if all.contains(&one) => item.wrong(report, once),
+            Some(one) => all.push(one),
             None => {}
         }
     }
-    devices
+    all
 }
 
 /// Default: the addresses that the listeners are bound to.
